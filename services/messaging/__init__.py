@@ -1,0 +1,1 @@
+"""The Kafka edge: topics, wire formats, producers and consumers."""

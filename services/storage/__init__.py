@@ -1,0 +1,1 @@
+"""The Postgres edge: tables, sessions, and one repository per aggregate. Only here is SQL written."""

@@ -1,0 +1,72 @@
+"""Deterministic assignment: which variant a unit gets, and which analysis bucket it falls into.
+
+Every choice hashes (salt, unit id) with SHA-256, each part preceded by its length in four bytes, so that no
+two different pairs hash the same text. The first eight bytes, read big-endian, are a uniform 64-bit number
+``h``; ``(h * n) >> 64`` scales it to n slots without modulo bias. The same is a line of SQL (see
+docs/assignment.md), and docs/assignment-vectors.json holds test vectors.
+
+Each purpose has a salt of its own. Reusing one number for "is the unit in the experiment" and "which variant"
+would send the whole of a 10 % gate to one variant.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+BASIS_POINTS = 10_000
+"""The resolution of every split: 1 basis point is 0.01 % of units."""
+
+ANALYSIS_BUCKETS = 1_024
+"""How many buckets units are hashed into for analysis, for the lifetime of an installation."""
+
+_UNIT_SALT = "headgate.unit.v1"
+
+
+def hash64(salt: str, unit_id: str) -> int:
+    """Return a uniform 64-bit number for (salt, unit id)."""
+    salt_bytes, unit_bytes = salt.encode(), unit_id.encode("utf-8", "surrogatepass")
+    message = b"%b%b%b%b" % (
+        len(salt_bytes).to_bytes(4, "big"),
+        salt_bytes,
+        len(unit_bytes).to_bytes(4, "big"),
+        unit_bytes,
+    )
+    return int.from_bytes(hashlib.sha256(message).digest()[:8], "big")
+
+
+def basis_point(salt: str, unit_id: str) -> int:
+    """Return the unit's place on the split's scale, an integer in [0, 10,000)."""
+    return (hash64(salt, unit_id) * BASIS_POINTS) >> 64
+
+
+def unit_hash(unit_id: str) -> int:
+    """Return the 64-bit number that stands for the unit everywhere behind the gateway."""
+    return hash64(_UNIT_SALT, unit_id)
+
+
+def analysis_bucket(unit_hash_: int) -> int:
+    """Return the unit's analysis bucket, an integer in [0, 1,024)."""
+    return (unit_hash_ * ANALYSIS_BUCKETS) >> 64
+
+
+def outcome_partition(unit_hash_: int, partitions: int) -> int:
+    """Return the partition of ``outcomes.v1`` that all outcomes of the unit go to."""
+    return analysis_bucket(unit_hash_) % partitions
+
+
+def experiment_partition(experiment_id_int: int, partitions: int) -> int:
+    """Return the partition of ``touched.v1`` whose owner evaluates the experiment (UUID as an integer)."""
+    return experiment_id_int % partitions
+
+
+def split_salt(experiment_salt: str) -> str:
+    """Return the salt of an experiment's split between its variants."""
+    return f"{experiment_salt}:split"
+
+
+def is_treatment(place: int, treatment_share_bp: int) -> bool:
+    """Say whether the unit at ``place`` gets the treatment while its share is ``treatment_share_bp``.
+
+    The treatment owns [0, share): raising the share never moves a unit that already has the treatment.
+    """
+    return place < treatment_share_bp

@@ -1,0 +1,137 @@
+"""What gateways run on: the full state of each thing, as published on ``config.v1``.
+
+A record's key is ``kind/name``; its value is the whole state with a version. A reader keeps the highest
+version of each key. A version is (database timeline, counter): after a Postgres failover that lost commits,
+the republished state has a higher timeline and wins. Secrets are never here, only references to them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+from uuid import UUID
+
+import msgspec
+
+EndpointKind = Literal["openai", "azure_openai"]
+UnitFallback = Literal["request", "reject"]
+OnBlind = Literal["control", "hold"]
+
+ConfigVersion = tuple[int, int]
+"""(database timeline, counter)."""
+
+
+class _State(msgspec.Struct, frozen=True, kw_only=True):
+    """What every published state has."""
+
+    version: ConfigVersion
+
+
+class EndpointConfig(_State, frozen=True, kw_only=True, tag="endpoint"):
+    """One provider deployment. ``model`` overrides the variant's; priority 0 is asked first."""
+
+    key: str
+    endpoint_kind: EndpointKind
+    base_url: str
+    secret: str | None = None
+    api_version: str | None = None
+    model: str | None = None
+    priority: int = 0
+    weight: int = 1
+    connect_timeout_seconds: float = 5.0
+    first_byte_timeout_seconds: float = 60.0
+    total_timeout_seconds: float = 600.0
+
+    @property
+    def name(self) -> str:
+        """The part of the record's key after the kind."""
+        return self.key
+
+
+class VariantConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """A configuration to serve, as part of a route."""
+
+    key: str
+    endpoint_keys: tuple[str, ...]
+    model: str | None = None
+    system_prompt: str | None = None
+    parameters: dict[str, Any] = {}
+
+
+class ExperimentConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """A running experiment as a gateway needs it. ``treatment_share_bp`` 0 means nobody is assigned."""
+
+    experiment_id: UUID
+    key: str
+    phase: int
+    salt: str
+    control: str
+    treatment: str
+    treatment_share_bp: int
+    on_blind: OnBlind = "control"
+    lease_limit_seconds: float = 60.0
+
+
+class RouteConfig(_State, frozen=True, kw_only=True, tag="route"):
+    """A route: the name clients put in ``model``, its variants, and the current allocation."""
+
+    key: str
+    stable: str
+    variants: dict[str, VariantConfig]
+    allocation_version: int
+    unit_fallback: UnitFallback = "request"
+    experiment: ExperimentConfig | None = None
+
+    @property
+    def name(self) -> str:
+        """The part of the record's key after the kind."""
+        return self.key
+
+
+class CredentialConfig(_State, frozen=True, kw_only=True, tag="credential"):
+    """A client's key, as the hex SHA-256 of it. ``routes`` None allows every route."""
+
+    key_hash: str
+    key_id: str
+    label: str
+    routes: tuple[str, ...] | None = None
+    revoked: bool = False
+
+    @property
+    def name(self) -> str:
+        """The part of the record's key after the kind."""
+        return self.key_hash
+
+
+class LeaseConfig(_State, frozen=True, kw_only=True, tag="lease"):
+    """The evidence lease of an experiment: its outcomes are counted and evaluated up to ``measured_at``.
+
+    ``measured_at`` is in seconds since the epoch. Its version is (0, milliseconds of ``measured_at``).
+    """
+
+    experiment_id: UUID
+    measured_at: float
+
+    @property
+    def name(self) -> str:
+        """The part of the record's key after the kind."""
+        return str(self.experiment_id)
+
+
+class InstallationConfig(_State, frozen=True, kw_only=True, tag="installation"):
+    """What was fixed when the installation was created."""
+
+    installation_id: UUID
+    outcome_partitions: int
+
+    @property
+    def name(self) -> str:
+        """The part of the record's key after the kind."""
+        return "installation"
+
+
+Config = EndpointConfig | RouteConfig | CredentialConfig | LeaseConfig | InstallationConfig
+
+
+def config_key(state: Config) -> str:
+    """Return the record key of a state: ``kind/name``."""
+    return f"{state.__struct_config__.tag}/{state.name}"

@@ -1,0 +1,109 @@
+"""Every topic's name, partitions, retention and key, in one place."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import TopicAlreadyExistsError
+
+from services.domain.assignment import experiment_partition
+from services.domain.errors import InstallationMismatch
+from services.messaging.settings import KafkaSettings
+
+DAY_MS = 24 * 3600 * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic as it is created. ``partitions`` None: as the installation fixed it."""
+
+    name: str
+    partitions: int | None
+    config: dict[str, str] = field(default_factory=dict)
+
+
+OUTCOMES = Topic(
+    "outcomes.v1", None, {"message.timestamp.type": "LogAppendTime", "retention.ms": str(7 * DAY_MS)}
+)
+TOUCHED = Topic("touched.v1", 8, {"retention.ms": str(DAY_MS)})
+DECISIONS = Topic("decisions.v1", 8, {"retention.ms": str(30 * DAY_MS)})
+CONFIG = Topic(
+    "config.v1",
+    1,
+    {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.1", "segment.ms": str(DAY_MS // 24)},
+)
+DEAD_LETTERS = Topic("outcomes.v1.dead", 1, {"retention.ms": str(30 * DAY_MS)})
+
+ALL_TOPICS = (OUTCOMES, TOUCHED, DECISIONS, CONFIG, DEAD_LETTERS)
+
+
+def touched_partition(experiment_id: UUID) -> int:
+    """Return the partition of ``touched.v1`` whose owner evaluates the experiment."""
+    return experiment_partition(experiment_id.int, TOUCHED.partitions or 1)
+
+
+class TopicNames:
+    """The topics' full names in one installation."""
+
+    def __init__(self, prefix: str = "") -> None:
+        self.outcomes = prefix + OUTCOMES.name
+        self.touched = prefix + TOUCHED.name
+        self.decisions = prefix + DECISIONS.name
+        self.config = prefix + CONFIG.name
+        self.dead_letters = prefix + DEAD_LETTERS.name
+
+
+async def create_topics(settings: KafkaSettings, outcome_partitions: int) -> None:
+    """Create the topics that are missing. Raises InstallationMismatch where one has other partitions."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
+    await admin.start()
+    try:
+        existing = set(await admin.list_topics())
+        missing = [
+            NewTopic(
+                name=settings.topic_prefix + topic.name,
+                num_partitions=topic.partitions or outcome_partitions,
+                replication_factor=settings.replication_factor,
+                topic_configs=topic.config,
+            )
+            for topic in ALL_TOPICS
+            if settings.topic_prefix + topic.name not in existing
+        ]
+        if missing:
+            # Another service may create one between our look and our call.
+            with contextlib.suppress(TopicAlreadyExistsError):
+                await admin.create_topics(missing)
+        await _check_partitions(admin, settings, outcome_partitions)
+    finally:
+        await admin.close()
+
+
+async def check_topics(settings: KafkaSettings, outcome_partitions: int) -> None:
+    """Raise InstallationMismatch unless the topics are as the installation recorded them."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
+    await admin.start()
+    try:
+        await _check_partitions(admin, settings, outcome_partitions)
+    finally:
+        await admin.close()
+
+
+async def _check_partitions(
+    admin: AIOKafkaAdminClient, settings: KafkaSettings, outcome_partitions: int
+) -> None:
+    names = {
+        settings.topic_prefix + topic.name: topic.partitions or outcome_partitions for topic in ALL_TOPICS
+    }
+    for described in await admin.describe_topics(list(names)):
+        name, partitions = described["topic"], len(described["partitions"])
+        if not partitions:
+            raise InstallationMismatch(f"topic {name} does not exist; run `headgate migrate` to create it")
+        if partitions != names[name]:
+            raise InstallationMismatch(
+                f"topic {name} has {partitions} partitions, but this installation was created with "
+                f"{names[name]}: units would land with the wrong owner. Restore the topic, or start a new "
+                "installation with another HEADGATE_TOPIC_PREFIX and database"
+            )

@@ -1,0 +1,327 @@
+"""Every table. ``alembic check`` holds this module and ``migrations/`` together.
+
+Counts have no foreign keys to definitions: an outcome of an experiment that is gone is still counted.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
+from sqlalchemy.types import UserDefinedType
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class TransactionId(UserDefinedType[int]):
+    """Postgres' 64-bit transaction id, ``xid8``: rows are stamped with it so that readers find new ones."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: object) -> str:
+        """The type's name in SQL."""
+        return "xid8"
+
+
+def _utc(name: str, *, nullable: bool = False, now: bool = False) -> sa.Column[object]:
+    default = sa.text("now()") if now else None
+    return sa.Column(name, sa.TIMESTAMP(timezone=True), nullable=nullable, server_default=default)
+
+
+def _count(name: str) -> sa.Column[int]:
+    return sa.Column(name, sa.BigInteger, nullable=False, server_default=sa.text("0"))
+
+
+installation = sa.Table(
+    "installation",
+    metadata,
+    sa.Column("only", sa.Boolean, primary_key=True, server_default=sa.true()),
+    sa.Column("installation_id", sa.Uuid, nullable=False),
+    sa.Column("outcome_partitions", sa.Integer, nullable=False),
+    _utc("created_at", now=True),
+    sa.CheckConstraint("only", name="one_row"),
+    comment="What was fixed when this installation was created.",
+)
+
+# --- definitions -----------------------------------------------------------------------------------------
+
+endpoints = sa.Table(
+    "endpoints",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("endpoint_id", sa.Uuid, nullable=False, unique=True),
+    sa.Column("definition", pg.JSONB, nullable=False),
+    _utc("created_at", now=True),
+    _utc("updated_at", now=True),
+    comment="Provider deployments. Secrets are references (env: or file:), never values.",
+)
+
+variants = sa.Table(
+    "variants",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("variant_id", sa.Uuid, nullable=False, unique=True),
+    sa.Column("definition", pg.JSONB, nullable=False),
+    _utc("created_at", now=True),
+    _utc("updated_at", now=True),
+    comment="Configurations to serve: endpoint pool, model, system prompt, parameters.",
+)
+
+routes = sa.Table(
+    "routes",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("route_id", sa.Uuid, nullable=False, unique=True),
+    sa.Column("unit_fallback", sa.Text, nullable=False),
+    sa.Column("allocation_version", sa.BigInteger, nullable=False),
+    _utc("created_at", now=True),
+    _utc("updated_at", now=True),
+    comment="The names clients put in `model`. allocation_version is the compare-and-set of every change.",
+)
+
+allocations = sa.Table(
+    "allocations",
+    metadata,
+    sa.Column("route_key", sa.Text, primary_key=True),
+    sa.Column("version", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("stable", sa.Text, nullable=False),
+    sa.Column("experiment_id", sa.Uuid),
+    sa.Column("treatment", sa.Text),
+    sa.Column("treatment_share_bp", sa.Integer, nullable=False),
+    sa.Column("step", sa.Integer, nullable=False),
+    sa.Column("decision_id", sa.Uuid),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    _utc("created_at", now=True),
+    sa.CheckConstraint("treatment_share_bp >= 0 AND treatment_share_bp < 10000", name="share"),
+    comment="How each route's traffic was split, append-only; the newest version is in force.",
+)
+
+experiments = sa.Table(
+    "experiments",
+    metadata,
+    sa.Column("experiment_id", sa.Uuid, primary_key=True),
+    sa.Column("key", sa.Text, nullable=False, unique=True),
+    sa.Column("route_key", sa.Text, nullable=False, index=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("conclusion", sa.Text),
+    sa.Column("definition", pg.JSONB, nullable=False),
+    sa.Column("control", sa.Text, nullable=False),
+    sa.Column("phase", sa.Integer, nullable=False, server_default=sa.text("1")),
+    _utc("created_at", now=True),
+    _utc("started_at", nullable=True),
+    _utc("step_started_at", nullable=True),
+    _utc("stopped_at", nullable=True),
+    sa.CheckConstraint("status IN ('draft', 'running', 'paused', 'stopped')", name="status"),
+    sa.CheckConstraint("conclusion IN ('promoted', 'rolled_back', 'inconclusive')", name="conclusion"),
+    comment="Controlled changes on a route: draft, running, paused, stopped.",
+)
+sa.Index(
+    "uq_experiments_one_running_canary",
+    experiments.c.route_key,
+    unique=True,
+    postgresql_where=sa.text("kind = 'canary' AND status IN ('running', 'paused')"),
+)
+
+decisions = sa.Table(
+    "decisions",
+    metadata,
+    sa.Column("decision_id", sa.Uuid, primary_key=True),
+    sa.Column("experiment_id", sa.Uuid, nullable=False, index=True),
+    sa.Column("phase", sa.Integer, nullable=False),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("rule", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("allocation_version", sa.BigInteger, nullable=False),
+    sa.Column("next_step", sa.Integer),
+    sa.Column("next_share_bp", sa.Integer),
+    sa.Column("evidence", pg.JSONB, nullable=False),
+    sa.Column("inputs", pg.JSONB, nullable=False),
+    sa.Column("method", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False, server_default=sa.text("'recorded'")),
+    sa.Column("state_reason", sa.Text),
+    sa.Column("applied_version", sa.BigInteger),
+    _utc("decided_at", now=True),
+    _utc("applied_at", nullable=True),
+    sa.CheckConstraint("action IN ('advance', 'promote', 'rollback')", name="action"),
+    sa.CheckConstraint("state IN ('recorded', 'applied', 'dropped')", name="state"),
+    comment="What was decided, by whom, on which evidence and counts, and what came of it.",
+)
+sa.Index(
+    "uq_decisions_one_rollback_per_phase",
+    decisions.c.experiment_id,
+    decisions.c.phase,
+    unique=True,
+    postgresql_where=sa.text("action = 'rollback'"),
+)
+sa.Index(
+    "uq_decisions_one_step_per_allocation",
+    decisions.c.experiment_id,
+    decisions.c.allocation_version,
+    unique=True,
+    postgresql_where=sa.text("action IN ('advance', 'promote')"),
+)
+
+evaluations = sa.Table(
+    "evaluations",
+    metadata,
+    sa.Column("experiment_id", sa.Uuid, primary_key=True),
+    sa.Column("phase", sa.Integer, nullable=False),
+    sa.Column("rule", sa.Text, nullable=False),
+    sa.Column("sentence", sa.Text, nullable=False),
+    sa.Column("body", pg.JSONB, nullable=False),
+    _utc("evaluated_at", now=True),
+    comment="The newest evaluation of each experiment: what it is waiting for, as a sentence and as data.",
+)
+
+credentials = sa.Table(
+    "credentials",
+    metadata,
+    sa.Column("key_id", sa.Text, primary_key=True),
+    sa.Column("key_hash", sa.Text, nullable=False, unique=True),
+    sa.Column("label", sa.Text, nullable=False),
+    sa.Column("routes", pg.ARRAY(sa.Text)),
+    _utc("created_at", now=True),
+    _utc("revoked_at", nullable=True),
+    comment="Clients' keys, as SHA-256 hashes.",
+)
+
+audit = sa.Table(
+    "audit",
+    metadata,
+    sa.Column("audit_id", sa.BigInteger, sa.Identity(), primary_key=True),
+    _utc("at", now=True),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("before", pg.JSONB),
+    sa.Column("after", pg.JSONB),
+    sa.Column("reason", sa.Text),
+    comment="Every change: who, what, before, after.",
+)
+
+outbox = sa.Table(
+    "outbox",
+    metadata,
+    sa.Column("outbox_id", sa.BigInteger, sa.Identity(), primary_key=True),
+    sa.Column("topic", sa.Text, nullable=False),
+    sa.Column("key", sa.LargeBinary, nullable=False),
+    sa.Column("partition", sa.Integer),
+    sa.Column("value", sa.LargeBinary),
+    _utc("created_at", now=True),
+    comment="What goes from Postgres to Kafka, written in the transaction that changed the state.",
+)
+
+config_version = sa.Sequence("config_version", metadata=metadata)
+
+# --- counting --------------------------------------------------------------------------------------------
+
+partition_progress = sa.Table(
+    "partition_progress",
+    metadata,
+    sa.Column("topic", sa.Text, primary_key=True),
+    sa.Column("partition", sa.Integer, primary_key=True),
+    sa.Column("epoch", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+    sa.Column("next_offset", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+    sa.Column("tick", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+    sa.Column("last_timestamp_ms", sa.BigInteger),
+    sa.Column("last_crc", sa.BigInteger),
+    sa.Column("incarnation", sa.Integer, nullable=False, server_default=sa.text("1")),
+    _count("outcomes_counted"),
+    _count("duplicates_dropped"),
+    _count("records_lost"),
+    _count("dead_lettered"),
+    _utc("caught_up_at", nullable=True),
+    _utc("claimed_at", nullable=True),
+    sa.Column("claimed_by", sa.Text),
+    comment="How far each partition is counted; changed by compare-and-set in the transaction of the counts.",
+)
+
+gateway_progress = sa.Table(
+    "gateway_progress",
+    metadata,
+    sa.Column("topic", sa.Text, primary_key=True),
+    sa.Column("partition", sa.Integer, primary_key=True),
+    sa.Column("gateway", sa.Uuid, primary_key=True),
+    sa.Column("next_sequence", sa.BigInteger, nullable=False),
+    _count("outcomes_counted"),
+    _count("duplicates_dropped"),
+    _count("missing"),
+    _utc("seen_at", now=True),
+    comment="The next sequence number expected from each gateway incarnation: repeats and gaps show here.",
+)
+
+unit_chunks = sa.Table(
+    "unit_chunks",
+    metadata,
+    sa.Column("topic", sa.Text, primary_key=True),
+    sa.Column("partition", sa.Integer, primary_key=True),
+    sa.Column("experiment_id", sa.Uuid, primary_key=True),
+    sa.Column("phase", sa.Integer, primary_key=True),
+    sa.Column("event", sa.Text, primary_key=True),
+    sa.Column("chunk", sa.Integer, primary_key=True),
+    sa.Column("units", sa.LargeBinary, nullable=False),
+    sa.CheckConstraint("event IN ('request', 'error', 'content_filter')", name="event"),
+    comment="Which units were seen for the first time, as packed 64-bit hashes.",
+)
+
+experiment_counts = sa.Table(
+    "experiment_counts",
+    metadata,
+    sa.Column("experiment_id", sa.Uuid, primary_key=True),
+    sa.Column("phase", sa.Integer, primary_key=True),
+    sa.Column("tick", sa.BigInteger, primary_key=True),
+    sa.Column("treatment_share_bp", sa.Integer, primary_key=True),
+    sa.Column("role", sa.Text, primary_key=True),
+    _count("requests"),
+    _count("errors"),
+    _count("first_errors"),
+    _count("content_filters"),
+    _count("first_content_filters"),
+    _count("first_requests"),
+    _count("first_request_errors"),
+    _count("latency_us_sum"),
+    sa.Column("stamp", TransactionId, nullable=False, server_default=sa.text("pg_current_xact_id()")),
+    sa.CheckConstraint("role IN ('control', 'treatment')", name="role"),
+    sa.Index("ix_experiment_counts_stamp", "experiment_id", "phase", "stamp"),
+    comment="Counts by experiment, phase, minute, treatment share in force, and role.",
+)
+
+route_counts = sa.Table(
+    "route_counts",
+    metadata,
+    sa.Column("route_key", sa.Text, primary_key=True),
+    sa.Column("variant_key", sa.Text, primary_key=True),
+    sa.Column("tick", sa.BigInteger, primary_key=True),
+    _count("requests"),
+    _count("errors"),
+    _count("content_filters"),
+    _count("latency_us_sum"),
+    _count("prompt_tokens"),
+    _count("completion_tokens"),
+    comment="Counts of all traffic by route, variant and minute, whether or not an experiment runs.",
+)
+
+exposures = sa.Table(
+    "exposures",
+    metadata,
+    sa.Column("experiment_id", sa.Uuid, nullable=False),
+    sa.Column("phase", sa.Integer, nullable=False),
+    sa.Column("unit_hash", sa.BigInteger, nullable=False),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("variant_key", sa.Text, nullable=False),
+    sa.Column("propensity", sa.Float(53), nullable=False),
+    sa.Column("tick", sa.BigInteger, nullable=False),
+    _utc("exposed_at"),
+    sa.Index("ix_exposures_experiment", "experiment_id", "phase", "tick"),
+    comment="The first time each unit was served in an experiment and phase; unit_hash as a signed 64-bit number.",
+)
