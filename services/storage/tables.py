@@ -323,5 +323,5 @@ exposures = sa.Table(
     sa.Column("tick", sa.BigInteger, nullable=False),
     _utc("exposed_at"),
     sa.Index("ix_exposures_experiment", "experiment_id", "phase", "tick"),
-    comment="The first time each unit was served in an experiment and phase; unit_hash as a signed 64-bit number.",
+    comment="The first time each unit was served in an experiment and phase; hashes as signed numbers.",
 )
