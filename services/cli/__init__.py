@@ -1,0 +1,1 @@
+"""The command ``headgate``: it wires settings to services and starts them."""

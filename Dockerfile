@@ -1,0 +1,21 @@
+# One image for every service: `docker run headgate gateway`, `… api`, `… routing`, `… worker`, `… migrate`.
+FROM python:3.13-slim AS build
+WORKDIR /app
+RUN python -m venv /opt/headgate
+COPY requirements.lock .
+RUN /opt/headgate/bin/pip install --no-cache-dir --require-hashes -r requirements.lock
+COPY pyproject.toml README.md LICENSE ./
+COPY analytics analytics
+COPY services services
+COPY migrations migrations
+RUN /opt/headgate/bin/pip install --no-cache-dir --no-deps .
+
+FROM python:3.13-slim
+RUN groupadd --system --gid 10001 headgate \
+    && useradd --system --uid 10001 --gid headgate --home-dir /var/lib/headgate --create-home headgate
+COPY --from=build /opt/headgate /opt/headgate
+ENV PATH=/opt/headgate/bin:$PATH PYTHONUNBUFFERED=1 HEADGATE_GATEWAY_STATE_DIR=/var/lib/headgate/gateway
+USER headgate
+WORKDIR /var/lib/headgate
+ENTRYPOINT ["headgate"]
+CMD ["--help"]

@@ -1,0 +1,136 @@
+"""``headgate``: every service and tool is a command of this one.
+
+Services are imported when their command runs, so that each process loads only what it needs.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from services.cli import running
+from services.domain.errors import HeadgateError
+
+
+class _Commands(click.Group):
+    """Commands whose expected errors are a sentence, not a traceback."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except HeadgateError as error:
+            click.echo(f"headgate: {error}", err=True)
+            sys.exit(1)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="headgate")
+def main() -> None:
+    """Measured canaries behind an OpenAI-compatible gateway.
+
+    `headgate demo` shows the loop at work, `headgate dev` keeps the whole product running on this machine.
+    Services read their settings from the environment (HEADGATE_KAFKA, HEADGATE_DATABASE_URL, …).
+    """
+
+
+@main.command()
+def gateway() -> None:
+    """Serve clients: the data plane."""
+    from services.gateway.app import serve
+    from services.gateway.settings import GatewaySettings
+    from services.messaging.settings import KafkaSettings
+
+    running.serve(lambda stop: serve(GatewaySettings(), KafkaSettings(), stop))
+
+
+@main.command()
+def api() -> None:
+    """Serve product teams: the control plane."""
+    from services.api.app import serve
+    from services.api.settings import ApiSettings
+    from services.storage.settings import DatabaseSettings
+
+    running.serve(lambda stop: serve(ApiSettings(), DatabaseSettings(), stop))
+
+
+@main.command()
+def routing() -> None:
+    """Apply decisions to the traffic, and publish configuration."""
+    from services.messaging.settings import KafkaSettings
+    from services.routing.app import serve
+    from services.routing.settings import RoutingSettings
+    from services.storage.settings import DatabaseSettings
+
+    running.serve(lambda stop: serve(RoutingSettings(), KafkaSettings(), DatabaseSettings(), stop))
+
+
+@main.command()
+def worker() -> None:
+    """Count outcomes exactly once, evaluate experiments, record decisions."""
+    from services.messaging.settings import KafkaSettings
+    from services.storage.settings import DatabaseSettings
+    from services.workers.app import main as run_worker
+    from services.workers.settings import WorkerSettings
+
+    running.set_up_logging()
+    run_worker(WorkerSettings(), KafkaSettings(), DatabaseSettings())
+
+
+@main.command()
+@click.option(
+    "--outcome-partitions",
+    default=8,
+    show_default=True,
+    help="Partitions of outcomes.v1. Fixed when the installation is created; later calls must agree.",
+)
+def migrate(outcome_partitions: int) -> None:
+    """Bring the database's schema and the topics up to date. Safe to repeat."""
+    import asyncio
+
+    from services.api.setup import migrate_everything
+    from services.messaging.settings import KafkaSettings
+    from services.storage.settings import DatabaseSettings
+
+    running.set_up_logging()
+    asyncio.run(migrate_everything(DatabaseSettings(), KafkaSettings(), outcome_partitions))
+    click.echo("schema, topics and installation are up to date", err=True)
+
+
+@main.command()
+def provider() -> None:
+    """Serve the simulated LLM provider: OpenAI-compatible, with latency, errors and faults on request."""
+    from services.demo.provider import serve
+    from services.demo.provider_settings import ProviderSettings
+
+    running.serve(lambda stop: serve(ProviderSettings(), stop))
+
+
+@main.command()
+@click.option("--workers", default=1, show_default=True, help="Worker processes.")
+@click.option(
+    "--data", type=click.Path(file_okay=False), help="Keep the data here instead of throwing it away."
+)
+def dev(workers: int, data: str | None) -> None:
+    """Keep the whole product running on this machine, on a real Kafka and Postgres out of packages."""
+    from pathlib import Path
+
+    from services.demo.dev import run_dev
+
+    running.serve(
+        lambda stop: run_dev(workers=workers, data=Path(data) if data else None, stop=stop), quiet=True
+    )
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="End with one line of JSON on stdout.")
+@click.option("--seed", default=20261123, show_default=True, help="What the simulated traffic is drawn from.")
+def demo(as_json: bool, seed: int) -> None:
+    """Watch a bad canary being pulled and a good one promoted. Ends by itself."""
+    from services.demo.demo import run_demo
+
+    running.serve(lambda stop: run_demo(seed=seed, as_json=as_json, stop=stop), quiet=True)
+
+
+if __name__ == "__main__":
+    main()
