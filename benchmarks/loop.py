@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from services.demo.control import ControlApi
-from services.demo.product import Addresses, Product
+from services.demo.product import Addresses, Product, on_embedded_stack
 from services.demo.setup import create_key, create_route, create_variant, start_canary
 from services.demo.timing import time_rollback
 from services.demo.traffic import Traffic
@@ -74,11 +74,14 @@ async def _one(api: ControlApi, product: Product, client_key: str, number: int) 
     )
 
 
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
 async def _run(rollbacks: int) -> list[Rollback]:
-    say = lambda line: print(line, file=sys.stderr)  # noqa: E731 - one line, one use
     measured: list[Rollback] = []
     async with (
-        Product(say, Addresses.free()) as product,
+        on_embedded_stack(_say, Addresses.free()) as (product, _),
         ControlApi(product.addresses.api, product.admin_key) as api,
     ):
         client_key = await create_key(api, "bench")
@@ -92,7 +95,7 @@ async def _run(rollbacks: int) -> list[Rollback]:
             if result := await _one(api, product, client_key, number):
                 measured.append(result)
             if (number + 1) % 10 == 0:
-                say(f"{number + 1} of {rollbacks} rollbacks")
+                _say(f"{number + 1} of {rollbacks} rollbacks")
     return measured
 
 

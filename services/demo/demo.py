@@ -15,7 +15,7 @@ from rich.table import Table
 
 from services.demo.canaries import BadCanary, GoodCanary, World, run_bad_canary, run_good_canary
 from services.demo.control import ControlApi
-from services.demo.product import Addresses, Product
+from services.demo.product import Addresses, on_embedded_stack
 from services.demo.screen import Screen
 from services.demo.setup import create_key
 from services.domain.errors import HeadgateError
@@ -92,8 +92,8 @@ async def _demo(seed: int) -> DemoResult:
     began = time.monotonic()
     with Screen() as screen:
         screen.heading("Starting Headgate: a real Kafka, a real Postgres, and every service")
-        async with Product(screen.say, Addresses.free()) as product:
-            screen.say(product.stack.description)
+        async with on_embedded_stack(screen.say, Addresses.free()) as (product, stack):
+            screen.say(stack.description)
             screen.say(f"ready after {time.monotonic() - began:.1f} s; data in a temporary directory")
             async with ControlApi(product.addresses.api, product.admin_key) as api:
                 world = World(
@@ -107,15 +107,15 @@ async def _demo(seed: int) -> DemoResult:
                 bad = await run_bad_canary(world)
                 good = await run_good_canary(world)
             screen.heading("Counting")
-            totals = await _counted(product.stack.database_url, world.sent, screen)
+            totals = await _counted(stack.database_url, world.sent, screen)
             return DemoResult(
                 bad_canary=bad,
                 good_canary=good,
                 outcomes_sent=world.sent,
                 totals=totals,
                 units=world.units,
-                kafka=f"Apache Kafka {product.stack.kafka.version}, embedded (KRaft, one broker)",
-                postgres=f"PostgreSQL {product.stack.postgres.version}, embedded",
+                kafka=f"Apache Kafka {stack.kafka.version}, embedded (KRaft, one broker)",
+                postgres=f"PostgreSQL {stack.postgres.version}, embedded",
                 seconds=time.monotonic() - began,
             )
 

@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 from services.demo.control import ControlApi
-from services.demo.product import Addresses, Product
+from services.demo.product import Addresses, on_embedded_stack
 from services.demo.screen import Screen
 from services.demo.setup import create_key, create_route, create_variant
 
@@ -37,7 +37,8 @@ async def run_dev(*, workers: int, data: Path | None, stop: asyncio.Event) -> No
     """Run until ``stop`` is set."""
     screen = Screen()
     screen.heading("Headgate on this machine")
-    async with Product(screen.say, Addresses.free_or(DEV_ADDRESSES), workers=workers, data=data) as product:
+    addresses = Addresses.free_or(DEV_ADDRESSES)
+    async with on_embedded_stack(screen.say, addresses, workers=workers, data=data) as (product, stack):
         async with ControlApi(product.addresses.api, product.admin_key) as api:
             if not await api.exists("/v1/routes/hello"):
                 await create_variant(api, "hello-stable", product.addresses.provider, "sim:error_rate=0.01")
@@ -49,8 +50,8 @@ async def run_dev(*, workers: int, data: Path | None, stop: asyncio.Event) -> No
                 gateway=product.addresses.gateway,
                 api=product.addresses.api,
                 provider=product.addresses.provider,
-                kafka=product.stack.bootstrap_servers,
-                postgres=product.stack.database_url,
+                kafka=stack.bootstrap_servers,
+                postgres=stack.database_url,
                 client_key=client_key,
                 admin_key=product.admin_key,
             ),

@@ -6,6 +6,9 @@ import asyncio
 import contextlib
 
 import openai
+from openai.types.chat import ChatCompletionUserMessageParam
+
+QUESTION: ChatCompletionUserMessageParam = {"role": "user", "content": "Where is my order?"}
 
 
 class OfficialClient:
@@ -35,12 +38,11 @@ class OfficialClient:
                     continue
 
     async def _ask(self, user: str, *, stream: bool) -> None:
-        message = {"role": "user", "content": "Where is my order?"}
         if not stream:
-            await self._client.chat.completions.create(model=self._route, messages=[message], user=user)
+            await self._client.chat.completions.create(model=self._route, messages=[QUESTION], user=user)
             return
         chunks = await self._client.chat.completions.create(
-            model=self._route, messages=[message], user=user, stream=True
+            model=self._route, messages=[QUESTION], user=user, stream=True
         )
         async for _ in chunks:
             pass

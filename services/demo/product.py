@@ -1,4 +1,4 @@
-"""The whole product as processes on this machine: an embedded Kafka and Postgres, and every service."""
+"""The whole product as processes on this machine."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import secrets
 import shutil
 import sys
 import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +23,7 @@ from services.embedded.progress import Say
 from services.embedded.stack import Stack
 
 PROVIDER_KEY = "sk-simulated-provider"
-"""The simulated provider takes any key; services find this one in their environment."""
+"""The simulated provider takes any key; the gateway finds this one in its environment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,31 +63,30 @@ class Addresses:
 
 @dataclass(slots=True)
 class Product:
-    """Headgate, running. Use as an async context manager.
+    """Every service of Headgate as a supervised process, on a Kafka and a Postgres that are there already.
 
-    ``say`` receives lines of progress. Data is thrown away at the end unless ``data`` names a directory.
+    Use as an async context manager. ``place`` takes logs and the gateway's state; ``say`` receives lines of
+    progress.
     """
 
+    kafka: str
+    database_url: str
+    place: Path
     say: Say
-    addresses: Addresses
+    addresses: Addresses = field(default_factory=Addresses.free)
+    topic_prefix: str = ""
     workers: int = 1
-    data: Path | None = None
+    settings: dict[str, str] = field(default_factory=dict)
     admin_key: str = field(default_factory=lambda: f"admin-{secrets.token_urlsafe(12)}")
-    stack: Stack = field(init=False)
     supervisor: Supervisor = field(init=False)
-    _place: Path = field(init=False)
     _watching: asyncio.Task[None] | None = None
 
     def __post_init__(self) -> None:
-        self.stack = Stack(self.data, say=self.say)
         self.supervisor = Supervisor(self.say)
-        self._place = self.data or Path(tempfile.mkdtemp(prefix="headgate-"))
-        self._place.mkdir(parents=True, exist_ok=True)
 
     async def __aenter__(self) -> Self:
         try:
-            await asyncio.to_thread(self.stack.start)
-            await self._start_services()
+            await self._start()
         except BaseException:
             await self.stop()
             raise
@@ -97,43 +98,63 @@ class Product:
         await self.stop()
 
     async def stop(self) -> None:
-        """End every service in order (the gateway first), then Kafka and Postgres."""
+        """End every service in order, the gateway first."""
         if self._watching is not None:
             self._watching.cancel()
         await self.supervisor.stop()
-        await asyncio.to_thread(self.stack.stop)
-        if self.data is None:
-            shutil.rmtree(self._place, ignore_errors=True)
 
     @property
     def environment(self) -> dict[str, str]:
         """The settings of every service, as environment variables."""
         return {
             **os.environ,
-            "HEADGATE_KAFKA": self.stack.bootstrap_servers,
-            "HEADGATE_DATABASE_URL": self.stack.database_url,
+            "HEADGATE_KAFKA": self.kafka,
+            "HEADGATE_TOPIC_PREFIX": self.topic_prefix,
+            "HEADGATE_DATABASE_URL": self.database_url,
             "HEADGATE_ADMIN_KEY": self.admin_key,
             "HEADGATE_API_PORT": str(self.addresses.api_port),
             "HEADGATE_GATEWAY_PORT": str(self.addresses.gateway_port),
-            "HEADGATE_GATEWAY_STATE_DIR": str(self._place / "gateway"),
+            "HEADGATE_GATEWAY_STATE_DIR": str(self.place / "gateway"),
             "HEADGATE_PROVIDER_PORT": str(self.addresses.provider_port),
             "SIMULATED_PROVIDER_KEY": PROVIDER_KEY,
+            **self.settings,
         }
 
-    async def _start_services(self) -> None:
+    async def _start(self) -> None:
         migrate = self._process("migrate")
         await asyncio.to_thread(migrate.run_to_end, 60.0)
-        names = ["provider", "api", "routing", *["worker"] * self.workers, "gateway"]
-        for number, name in enumerate(names):
-            self.supervisor.start(self._process(name, f"{name}-{number}" if name == "worker" else name))
+        names = ["provider", "api", "routing", *(f"worker-{n + 1}" for n in range(self.workers)), "gateway"]
+        for name in names:
+            self.supervisor.start(self._process(name))
         self._watching = asyncio.create_task(self.supervisor.watch())
         ready = [self.addresses.api + "/readyz", self.addresses.gateway + "/readyz"]
         await asyncio.gather(*(answers(url, within_seconds=60.0) for url in ready))
 
-    def _process(self, command: str, name: str | None = None) -> ManagedProcess:
+    def _process(self, name: str) -> ManagedProcess:
+        command = name.partition("-")[0]
         return ManagedProcess(
-            f"headgate {name or command}",
+            name,
             [sys.executable, "-m", "services.cli.main", command],
-            log_path=self._place / f"{name or command}.log",
+            log_path=self.place / f"{name}.log",
             env=self.environment,
         )
+
+
+@asynccontextmanager
+async def on_embedded_stack(
+    say: Say, addresses: Addresses, *, workers: int = 1, data: Path | None = None
+) -> AsyncIterator[tuple[Product, Stack]]:
+    """Run the product on an embedded Kafka and Postgres; data is thrown away unless ``data`` is given."""
+    place = data or Path(tempfile.mkdtemp(prefix="headgate-"))
+    place.mkdir(parents=True, exist_ok=True)
+    stack = Stack(data, say=say)
+    try:
+        await asyncio.to_thread(stack.start)
+        async with Product(
+            stack.bootstrap_servers, stack.database_url, place, say, addresses=addresses, workers=workers
+        ) as product:
+            yield product, stack
+    finally:
+        await asyncio.to_thread(stack.stop)
+        if data is None:
+            shutil.rmtree(place, ignore_errors=True)

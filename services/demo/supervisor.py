@@ -42,6 +42,16 @@ class Supervisor:
         process.start()
         self._running.append(Supervised(process, started_at=asyncio.get_running_loop().time()))
 
+    def process(self, name: str) -> ManagedProcess:
+        """Return the process of that name."""
+        return next(one.process for one in self._running if one.process.name == name)
+
+    def forget(self, name: str) -> ManagedProcess:
+        """Leave a process to the caller: it is no longer started again or stopped here."""
+        supervised = next(one for one in self._running if one.process.name == name)
+        self._running.remove(supervised)
+        return supervised.process
+
     async def watch(self) -> None:
         """Look after the processes until cancelled."""
         while True:

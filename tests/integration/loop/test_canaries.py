@@ -1,0 +1,52 @@
+"""The loop from a client's request to the new split, every part real."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from services.domain.assignment import basis_point, split_salt
+from tests.integration.loop.conftest import Loop, eventually
+
+pytestmark = pytest.mark.loop
+
+
+async def test_a_bad_canary_rolls_itself_back_and_everything_is_counted_once(loop: Loop) -> None:
+    async with loop.under_load(200) as traffic:
+        await loop.start_canary("broken")
+        assert await loop.canary_ends() == "rolled_back"
+        after = len(traffic.answers)
+        await eventually(lambda: len(traffic.answers) > after + 100)
+    last = max(answer.allocation for answer in traffic.answers)
+    assert {a.variant for a in traffic.answers if a.allocation == last} == {"steady"}
+    assert traffic.unanswered == 0
+    totals = await loop.counted(len(traffic.answers))
+    assert (totals.outcomes_counted, totals.missing) == (len(traffic.answers), 0)
+    (decision,) = await loop.decisions()
+    assert (decision["action"], decision["state"]) == ("rollback", "applied")
+
+
+async def test_a_good_canary_climbs_its_steps_and_is_promoted(loop: Loop) -> None:
+    async with loop.under_load(250) as traffic:
+        await loop.start_canary("next", policy={"type": "sequential", "margin_promote": 0.05})
+        assert await loop.canary_ends(120) == "promoted"
+        after = len(traffic.answers)
+        await eventually(lambda: len(traffic.answers) > after + 100)
+    assert traffic.answers[-1].variant == "next"
+    decisions = sorted(await loop.decisions(), key=lambda decision: decision["decided_at"])
+    assert [decision["action"] for decision in decisions] == ["advance", "promote"]
+
+
+async def test_one_unit_that_keeps_failing_rolls_nothing_back(loop: Loop) -> None:
+    """Sticky units: counting each of its requests would cross 1/α with the fifth or so."""
+    await loop.start_canary("broken", plan={"steps": [0.5]}, kill_switch={"minimum_requests": 100000})
+    salt = split_salt((await loop.canary())["experiment_id"])
+    unlucky = next(f"unlucky-{n}" for n in itertools.count() if basis_point(salt, f"unlucky-{n}") < 5_000)
+    async with loop.under_load(40, itertools.repeat(unlucky)) as traffic:
+        await eventually(lambda: sum(answer.failed for answer in traffic.answers) > 40, 90)
+    assert {answer.variant for answer in traffic.answers[-40:]} == {"broken"}
+    await loop.counted(len(traffic.answers))
+    experiment = await loop.canary()
+    assert experiment["status"] == "running"
+    assert await loop.decisions() == []
