@@ -163,7 +163,7 @@ def _guardrail_verdict(inputs: EvaluationInputs, policy: SequentialPolicy, guard
         return Verdict(metric, "no_data", f"{metric}: {evidence.reason}")
     figures = _figures(evidence, inputs.counts, metric)
     seen = _seen(figures)
-    if evidence.has_crossed:
+    if evidence.crossed:
         return Verdict(
             metric, "fail", f"{metric} of the treatment is worse: {seen}; {_strength(evidence)}", figures
         )

@@ -1,0 +1,1 @@
+"""Tests of `analytics/`, one module for each module there."""
