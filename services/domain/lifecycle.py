@@ -30,7 +30,9 @@ def check_verb(verb: Verb, experiment: Experiment) -> None:
     """Raise Conflict, saying what to do next, where the experiment's status does not allow the verb."""
     if experiment.status in ALLOWED_IN[verb]:
         return
-    raise Conflict(f"cannot {verb} {experiment.key!r}: it is {_present(experiment)}; {_advice(experiment)}")
+    raise Conflict(
+        f"cannot {verb} {experiment.key!r}: it is {_present(experiment)}; {_advice(verb, experiment)}"
+    )
 
 
 def _present(experiment: Experiment) -> str:
@@ -38,5 +40,7 @@ def _present(experiment: Experiment) -> str:
     return f"{article} ({experiment.conclusion})" if experiment.conclusion else article
 
 
-def _advice(experiment: Experiment) -> str:
+def _advice(verb: Verb, experiment: Experiment) -> str:
+    if verb == "resume" and experiment.status == "running":
+        return "it is not paused"
     return _NEXT.get(experiment.status, "a stopped experiment is final, create another one")

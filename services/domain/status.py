@@ -1,7 +1,7 @@
 """What a request came to, and whether that counts as an error of the variant that served it.
 
-This module is the only place that decides it. docs/errors.md prints the
-table, and a test holds the two together.
+This module is the only place that decides it. docs/errors.md prints the table, and a test holds the two
+together.
 """
 
 from __future__ import annotations
@@ -95,3 +95,18 @@ def status_of_response(http_status: int, *, content_filtered: bool = False) -> O
     if 400 <= http_status < 500:
         return OutcomeStatus.CALLER_ERROR
     return OutcomeStatus.PROVIDER_ERROR
+
+
+def errors_table_markdown() -> str:
+    """Return the table as docs/errors.md prints it."""
+    rows = [
+        f"| `{rule.status.name.lower()}` | {rule.status.value} | {_yes_no(rule.is_error)} "
+        f"| {_yes_no(rule.fails_over)} | {rule.given_when} |"
+        for rule in STATUS_RULES
+    ]
+    head = "| status | number | error of the variant | next endpoint is asked | given when |"
+    return "\n".join([head, "|---|---|---|---|---|", *rows])
+
+
+def _yes_no(value: bool) -> str:
+    return "yes" if value else "no"

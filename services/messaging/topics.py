@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -14,6 +15,7 @@ from services.domain.errors import InstallationMismatch
 from services.messaging.settings import KafkaSettings
 
 DAY_MS = 24 * 3600 * 1000
+VISIBLE_WITHIN_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +78,18 @@ async def create_topics(settings: KafkaSettings, outcome_partitions: int) -> Non
             # Another service may create one between our look and our call.
             with contextlib.suppress(TopicAlreadyExistsError):
                 await admin.create_topics(missing)
+            await _until_visible(admin, [topic.name for topic in missing])
         await _check_partitions(admin, settings, outcome_partitions)
     finally:
         await admin.close()
+
+
+async def _until_visible(admin: AIOKafkaAdminClient, names: list[str]) -> None:
+    """Wait until the broker shows topics that were just created, which takes it a moment."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(VISIBLE_WITHIN_SECONDS):
+            while not all(topic["partitions"] for topic in await admin.describe_topics(names)):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
 
 
 async def check_topics(settings: KafkaSettings, outcome_partitions: int) -> None:

@@ -7,8 +7,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from services.storage.settings import DatabaseSettings
 
 
-def create_engine(settings: DatabaseSettings, *, application_name: str) -> AsyncEngine:
-    """Return an engine whose connections are checked before use and never wait on a lock for long."""
+def create_engine(
+    settings: DatabaseSettings, *, application_name: str, idle_in_transaction_seconds: float = 30.0
+) -> AsyncEngine:
+    """Return an engine whose connections are checked before use and never wait on a lock for long.
+
+    A transaction that its process leaves lying for ``idle_in_transaction_seconds`` is rolled back.
+    """
+    idle_ms = int(idle_in_transaction_seconds * 1000)
     return create_async_engine(
         settings.database_url,
         pool_size=settings.database_pool_size,
@@ -16,6 +22,8 @@ def create_engine(settings: DatabaseSettings, *, application_name: str) -> Async
         connect_args={
             "application_name": application_name,
             "connect_timeout": 5,
-            "options": "-c timezone=UTC -c lock_timeout=5s -c idle_in_transaction_session_timeout=30s",
+            "options": (
+                f"-c timezone=UTC -c lock_timeout=5s -c idle_in_transaction_session_timeout={idle_ms}"
+            ),
         },
     )

@@ -46,7 +46,7 @@ installation = sa.Table(
     sa.Column("installation_id", sa.Uuid, nullable=False),
     sa.Column("outcome_partitions", sa.Integer, nullable=False),
     _utc("created_at", now=True),
-    sa.CheckConstraint("only", name="one_row"),
+    sa.CheckConstraint('"only"', name="one_row"),
     comment="What was fixed when this installation was created.",
 )
 
@@ -83,7 +83,7 @@ routes = sa.Table(
     sa.Column("allocation_version", sa.BigInteger, nullable=False),
     _utc("created_at", now=True),
     _utc("updated_at", now=True),
-    comment="The names clients put in `model`. allocation_version is the compare-and-set of every change.",
+    comment="The names clients put in `model`. allocation_version guards every change.",
 )
 
 allocations = sa.Table(
@@ -180,7 +180,7 @@ evaluations = sa.Table(
     sa.Column("sentence", sa.Text, nullable=False),
     sa.Column("body", pg.JSONB, nullable=False),
     _utc("evaluated_at", now=True),
-    comment="The newest evaluation of each experiment: what it is waiting for, as a sentence and as data.",
+    comment="The newest evaluation of each experiment: what it waits for, as a sentence and as data.",
 )
 
 credentials = sa.Table(
@@ -243,7 +243,7 @@ partition_progress = sa.Table(
     _utc("caught_up_at", nullable=True),
     _utc("claimed_at", nullable=True),
     sa.Column("claimed_by", sa.Text),
-    comment="How far each partition is counted; changed by compare-and-set in the transaction of the counts.",
+    comment="How far each partition is counted; a compare-and-set in the transaction of the counts.",
 )
 
 gateway_progress = sa.Table(
@@ -257,7 +257,7 @@ gateway_progress = sa.Table(
     _count("duplicates_dropped"),
     _count("missing"),
     _utc("seen_at", now=True),
-    comment="The next sequence number expected from each gateway incarnation: repeats and gaps show here.",
+    comment="The next sequence number of each gateway incarnation: repeats and gaps show here.",
 )
 
 unit_chunks = sa.Table(

@@ -1,0 +1,1 @@
+"""The database schema's history: dated steps, each of which goes up and down."""

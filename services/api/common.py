@@ -1,0 +1,44 @@
+"""What the resources share: the database, who is asking, and how a changed route is published."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from services.api.views import Problem
+from services.domain.configuration import Config
+from services.messaging.records import config_record
+from services.storage import configuration, outbox
+
+ADMIN = "admin"
+"""The actor of whatever is done with the admin key."""
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem, "description": description}
+    for status, description in {
+        401: "the admin key is missing or wrong",
+        404: "there is no such thing",
+        409: "the present state does not allow it; `detail` says what to do",
+        422: "what was sent breaks a rule; `errors` names the fields",
+    }.items()
+}
+
+
+def _engine(request: Request) -> AsyncEngine:
+    engine: AsyncEngine = request.app.state.engine
+    return engine
+
+
+Database = Annotated[AsyncEngine, Depends(_engine)]
+
+
+async def publish(connection: AsyncConnection, state: Config) -> None:
+    """Send a state to the gateways once the transaction commits."""
+    await outbox.add(connection, *config_record(state))
+
+
+async def publish_route(connection: AsyncConnection, route_key: str) -> None:
+    """Send a route as it is now to the gateways once the transaction commits."""
+    await publish(connection, await configuration.route_config(connection, route_key))

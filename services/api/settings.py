@@ -1,0 +1,17 @@
+"""The control plane's settings."""
+
+from __future__ import annotations
+
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ApiSettings(BaseSettings):
+    """From the environment: HEADGATE_ADMIN_KEY (required), HEADGATE_API_HOST, HEADGATE_API_PORT."""
+
+    model_config = SettingsConfigDict(env_prefix="HEADGATE_", extra="ignore")
+
+    admin_key: SecretStr = SecretStr("")
+    """What callers present as ``Authorization: Bearer``. There is no default: without one nothing starts."""
+    api_host: str = "127.0.0.1"
+    api_port: int = 8081

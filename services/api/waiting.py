@@ -1,0 +1,60 @@
+"""What an experiment is waiting for, in a sentence and as data."""
+
+from __future__ import annotations
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.api.views import ExperimentView, WaitingFor
+from services.domain.experiment import Experiment
+from services.storage import decisions, evaluations, routes
+from services.storage.evaluations import StoredEvaluation
+
+
+async def view_experiment(connection: AsyncConnection, experiment: Experiment) -> ExperimentView:
+    """Return an experiment as callers see it."""
+    route = await routes.get(connection, experiment.route_key)
+    return ExperimentView.of(experiment, route.allocation, await _waiting_for(connection, experiment))
+
+
+async def _waiting_for(connection: AsyncConnection, experiment: Experiment) -> WaitingFor | None:
+    match experiment.status:
+        case "stopped":
+            return None
+        case "draft":
+            verb = f"POST /v1/experiments/{experiment.key}/start"
+            return WaitingFor(rule="draft", sentence=f"not started yet; {verb} starts it")
+        case "paused" | "running":
+            return await _waiting_for_decision(connection, experiment)
+
+
+async def _waiting_for_decision(connection: AsyncConnection, experiment: Experiment) -> WaitingFor:
+    for decision in await decisions.of_experiment(connection, experiment.experiment_id):
+        if decision.state == "recorded":
+            sentence = f"{decision.action} is decided and about to be applied: {decision.reason}"
+            return WaitingFor(rule=decision.rule, sentence=sentence)
+    newest = await evaluations.newest(connection, experiment.experiment_id)
+    if experiment.status == "paused":
+        waiting = _evaluated(newest) if newest else WaitingFor(rule="paused", sentence="")
+        return waiting.model_copy(
+            update={
+                "rule": "paused",
+                "sentence": "paused: the control serves everything and the evidence is kept; resume it, or "
+                "promote or roll back by hand",
+            }
+        )
+    if newest is None or newest.phase != experiment.phase:
+        return WaitingFor(rule="not_evaluated_yet", sentence="the workers have not evaluated it yet")
+    return _evaluated(newest)
+
+
+def _evaluated(newest: StoredEvaluation) -> WaitingFor:
+    judgement = newest.body.get("judgement", {})
+    return WaitingFor(
+        sentence=newest.sentence,
+        rule=newest.rule,
+        have=judgement.get("have"),
+        need=judgement.get("need"),
+        verdicts=newest.body.get("verdicts", []),
+        evaluation=newest.body,
+        evaluated_at=newest.evaluated_at,
+    )

@@ -1,0 +1,39 @@
+"""The routing service: applies decisions to the traffic, and carries the outbox to Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+
+from services.messaging.outbox import OutboxRelay
+from services.messaging.settings import KafkaSettings
+from services.messaging.topics import check_topics
+from services.routing.decisions import consume, sweep
+from services.routing.settings import RoutingSettings
+from services.storage.installation import read_installation
+from services.storage.outbox import OutboxQueue
+from services.storage.session import create_engine
+from services.storage.settings import DatabaseSettings
+
+
+async def serve(
+    settings: RoutingSettings, kafka: KafkaSettings, database: DatabaseSettings, stop: asyncio.Event
+) -> None:
+    """Run until ``stop`` is set.
+
+    Raises InstallationMismatch where the topics are not what the installation recorded.
+    """
+    engine = create_engine(database, application_name="headgate-routing")
+    try:
+        async with engine.connect() as connection:
+            installation = await read_installation(connection)
+        await check_topics(kafka, installation.outcome_partitions)
+        async with asyncio.TaskGroup() as group:
+            endless = [
+                group.create_task(consume(engine, kafka)),
+                group.create_task(sweep(engine, settings.routing_sweep_seconds)),
+            ]
+            await OutboxRelay(kafka, OutboxQueue(engine)).run(stop)
+            for task in endless:
+                task.cancel()
+    finally:
+        await engine.dispose()

@@ -1,0 +1,91 @@
+"""Applying a decision: the only automatic hand on traffic.
+
+One transaction holds the decision and the route, changes the allocation by compare-and-set, concludes the
+experiment, and leaves the gateways' new configuration in the outbox. So a decision is applied once, however
+often it is delivered and wherever the process dies.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict
+from typing import Literal
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from services.domain.allocation import Allocation, apply_change
+from services.domain.decision import Decision
+from services.domain.errors import InvalidDefinition, VersionConflict
+from services.domain.experiment import Experiment
+from services.messaging.records import config_record
+from services.storage import audit, configuration, decisions, experiments, outbox, routes
+
+logger = logging.getLogger(__name__)
+
+Applied = Literal["applied", "dropped", "nothing"]
+
+
+async def apply_decision(engine: AsyncEngine, decision_id: UUID) -> Applied:
+    """Apply a decision, or drop it with a reason; ``nothing`` where that was done before."""
+    async with engine.begin() as connection:
+        await configuration.hold_variants(connection)
+        decision = await decisions.lock_recorded(connection, decision_id)
+        if decision is None:
+            return "nothing"
+        try:
+            await _apply(connection, decision)
+        except (VersionConflict, InvalidDefinition) as conflict:
+            await decisions.mark_dropped(connection, decision_id, str(conflict))
+            logger.info("dropped %s of %s: %s", decision.action, decision.experiment_id, conflict)
+            return "dropped"
+    logger.info("applied %s of %s: %s", decision.action, decision.experiment_id, decision.reason)
+    return "applied"
+
+
+async def _apply(connection: AsyncConnection, decision: Decision) -> None:
+    experiment = await experiments.by_id(connection, decision.experiment_id)
+    if experiment is None:
+        raise VersionConflict(f"there is no experiment {decision.experiment_id}")
+    before = (await routes.get(connection, experiment.route_key, lock=True)).allocation
+    after = apply_change(before, decision.change)
+    await routes.reallocate(
+        connection,
+        after,
+        actor=decision.actor,
+        reason=decision.reason,
+        decision_id=decision.decision_id,
+    )
+    await _move_experiment(connection, decision)
+    await decisions.mark_applied(connection, decision.decision_id, after.version)
+    await _note(connection, decision, experiment, before, after)
+    state = await configuration.route_config(connection, experiment.route_key)
+    await outbox.add(connection, *config_record(state))
+
+
+async def _move_experiment(connection: AsyncConnection, decision: Decision) -> None:
+    match decision.action:
+        case "advance":
+            await experiments.begin_step(connection, decision.experiment_id)
+        case "promote":
+            await experiments.conclude(connection, decision.experiment_id, "promoted")
+        case "rollback":
+            await experiments.conclude(connection, decision.experiment_id, "rolled_back")
+
+
+async def _note(
+    connection: AsyncConnection,
+    decision: Decision,
+    experiment: Experiment,
+    before: Allocation,
+    after: Allocation,
+) -> None:
+    await audit.record(
+        connection,
+        actor=decision.actor,
+        action=decision.action,
+        subject=f"experiment/{experiment.key}",
+        before=asdict(before),
+        after=asdict(after),
+        reason=decision.reason,
+    )

@@ -1,0 +1,14 @@
+"""The routing service's settings."""
+
+from __future__ import annotations
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class RoutingSettings(BaseSettings):
+    """From the environment: HEADGATE_ROUTING_SWEEP_SECONDS."""
+
+    model_config = SettingsConfigDict(env_prefix="HEADGATE_", extra="ignore")
+
+    routing_sweep_seconds: float = 2.0
+    """How often to look in Postgres for decisions that were recorded and not yet applied."""

@@ -1,0 +1,260 @@
+"""Writing counts: everything a flush changes, in one transaction, guarded by compare-and-set.
+
+Each table is written by one statement over arrays, however many rows there are. The shared rows of
+``experiment_counts`` and ``route_counts`` come last and in order: they are locked for the shortest time, and
+two workers never wait for each other in a circle.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+import psycopg
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.storage.claims import Fenced, UnitChunk
+
+REFUSED_CLASSES = frozenset({"22", "23", "54"})
+"""SQLSTATE classes of values that Postgres will never take: data, integrity, program limit."""
+
+
+class Advance(NamedTuple):
+    """How far a partition gets with this flush.
+
+    ``caught_up_at`` is a ``time.monotonic`` at which ``to_offset`` was the end of the log, or None.
+    """
+
+    partition: int
+    epoch: int
+    from_offset: int
+    to_offset: int
+    tick: int
+    last_timestamp_ms: int | None
+    last_crc: int | None
+    outcomes_counted: int
+    duplicates_dropped: int
+    dead_lettered: int
+    caught_up_at: float | None
+
+
+class GatewayAdvance(NamedTuple):
+    """How far a gateway incarnation's sequence gets in a partition."""
+
+    partition: int
+    gateway: UUID
+    next_sequence: int
+    outcomes_counted: int
+    duplicates_dropped: int
+    missing: int
+
+
+class ExperimentCount(NamedTuple):
+    """What is added to a row of ``experiment_counts``."""
+
+    experiment_id: UUID
+    phase: int
+    tick: int
+    treatment_share_bp: int
+    role: str
+    requests: int
+    errors: int
+    first_errors: int
+    content_filters: int
+    first_content_filters: int
+    first_requests: int
+    first_request_errors: int
+    latency_us_sum: int
+
+
+class RouteCount(NamedTuple):
+    """What is added to a row of ``route_counts``."""
+
+    route_key: str
+    variant_key: str
+    tick: int
+    requests: int
+    errors: int
+    content_filters: int
+    latency_us_sum: int
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class Exposure(NamedTuple):
+    """A unit served for the first time. ``unit_hash`` is signed."""
+
+    experiment_id: UUID
+    phase: int
+    unit_hash: int
+    role: str
+    variant_key: str
+    propensity: float
+    tick: int
+    exposed_at: datetime
+
+
+@dataclass(slots=True)
+class Flush:
+    """Everything that one transaction writes."""
+
+    topic: str
+    advances: list[Advance] = field(default_factory=list)
+    gateways: list[GatewayAdvance] = field(default_factory=list)
+    units: list[UnitChunk] = field(default_factory=list)
+    exposures: list[Exposure] = field(default_factory=list)
+    experiments: list[ExperimentCount] = field(default_factory=list)
+    routes: list[RouteCount] = field(default_factory=list)
+
+
+async def write(connection: AsyncConnection, flush: Flush) -> None:
+    """Write a flush. Raises Fenced where a partition is no longer ours at that offset."""
+    await _advance(connection, flush)
+    await write_values(connection, flush)
+
+
+async def write_values(connection: AsyncConnection, flush: Flush) -> None:
+    """Write all of a flush but the partitions' progress."""
+    await _insert(connection, _GATEWAYS, flush.gateways, topic=flush.topic)
+    await _insert(connection, _UNITS, flush.units, topic=flush.topic)
+    await _copy_exposures(connection, flush.exposures)
+    await _insert(connection, _EXPERIMENTS, sorted(flush.experiments))
+    await _insert(connection, _ROUTES, sorted(flush.routes))
+
+
+def is_refusal(error: Exception) -> bool:
+    """Say whether Postgres (or its client) refused a value, so that trying again cannot help."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if not isinstance(cause, psycopg.Error):
+        return False
+    if cause.sqlstate is None:
+        # The client refuses by itself, for example text with a NUL byte.
+        return isinstance(cause, psycopg.DataError)
+    return cause.sqlstate[:2] in REFUSED_CLASSES
+
+
+_ADVANCE = sa.text("""
+    UPDATE partition_progress AS p SET
+        next_offset = d.to_offset,
+        tick = d.tick,
+        last_timestamp_ms = coalesce(d.last_timestamp_ms, p.last_timestamp_ms),
+        last_crc = coalesce(d.last_crc, p.last_crc),
+        outcomes_counted = p.outcomes_counted + d.outcomes_counted,
+        duplicates_dropped = p.duplicates_dropped + d.duplicates_dropped,
+        dead_lettered = p.dead_lettered + d.dead_lettered,
+        caught_up_at = greatest(p.caught_up_at, now() - make_interval(secs => d.caught_up_age))
+    FROM unnest(
+        CAST(:c0 AS int[]), CAST(:c1 AS bigint[]), CAST(:c2 AS bigint[]), CAST(:c3 AS bigint[]),
+        CAST(:c4 AS bigint[]), CAST(:c5 AS bigint[]), CAST(:c6 AS bigint[]), CAST(:c7 AS bigint[]),
+        CAST(:c8 AS bigint[]), CAST(:c9 AS bigint[]), CAST(:c10 AS float8[])
+    ) AS d(partition, epoch, from_offset, to_offset, tick, last_timestamp_ms, last_crc,
+           outcomes_counted, duplicates_dropped, dead_lettered, caught_up_age)
+    WHERE p.topic = :topic AND p.partition = d.partition
+      AND p.epoch = d.epoch AND p.next_offset = d.from_offset
+""")
+
+_GATEWAYS = sa.text("""
+    INSERT INTO gateway_progress AS g
+        (topic, partition, gateway, next_sequence, outcomes_counted, duplicates_dropped, missing)
+    SELECT :topic, * FROM unnest(
+        CAST(:c0 AS int[]), CAST(:c1 AS uuid[]), CAST(:c2 AS bigint[]), CAST(:c3 AS bigint[]),
+        CAST(:c4 AS bigint[]), CAST(:c5 AS bigint[]))
+    ON CONFLICT (topic, partition, gateway) DO UPDATE SET
+        next_sequence = excluded.next_sequence,
+        outcomes_counted = g.outcomes_counted + excluded.outcomes_counted,
+        duplicates_dropped = g.duplicates_dropped + excluded.duplicates_dropped,
+        missing = g.missing + excluded.missing,
+        seen_at = now()
+""")
+
+_UNITS = sa.text("""
+    INSERT INTO unit_chunks (topic, partition, experiment_id, phase, event, chunk, units)
+    SELECT :topic, * FROM unnest(
+        CAST(:c0 AS int[]), CAST(:c1 AS uuid[]), CAST(:c2 AS int[]), CAST(:c3 AS text[]),
+        CAST(:c4 AS int[]), CAST(:c5 AS bytea[]))
+    ON CONFLICT (topic, partition, experiment_id, phase, event, chunk) DO UPDATE SET units = excluded.units
+""")
+
+_EXPERIMENTS = sa.text("""
+    INSERT INTO experiment_counts AS c
+        (experiment_id, phase, tick, treatment_share_bp, role, requests, errors, first_errors,
+         content_filters, first_content_filters, first_requests, first_request_errors, latency_us_sum)
+    SELECT * FROM unnest(
+        CAST(:c0 AS uuid[]), CAST(:c1 AS int[]), CAST(:c2 AS bigint[]), CAST(:c3 AS int[]),
+        CAST(:c4 AS text[]), CAST(:c5 AS bigint[]), CAST(:c6 AS bigint[]), CAST(:c7 AS bigint[]),
+        CAST(:c8 AS bigint[]), CAST(:c9 AS bigint[]), CAST(:c10 AS bigint[]), CAST(:c11 AS bigint[]),
+        CAST(:c12 AS bigint[]))
+    ON CONFLICT (experiment_id, phase, tick, treatment_share_bp, role) DO UPDATE SET
+        requests = c.requests + excluded.requests,
+        errors = c.errors + excluded.errors,
+        first_errors = c.first_errors + excluded.first_errors,
+        content_filters = c.content_filters + excluded.content_filters,
+        first_content_filters = c.first_content_filters + excluded.first_content_filters,
+        first_requests = c.first_requests + excluded.first_requests,
+        first_request_errors = c.first_request_errors + excluded.first_request_errors,
+        latency_us_sum = c.latency_us_sum + excluded.latency_us_sum,
+        stamp = pg_current_xact_id()
+""")
+
+_ROUTES = sa.text("""
+    INSERT INTO route_counts AS c
+        (route_key, variant_key, tick, requests, errors, content_filters, latency_us_sum,
+         prompt_tokens, completion_tokens)
+    SELECT * FROM unnest(
+        CAST(:c0 AS text[]), CAST(:c1 AS text[]), CAST(:c2 AS bigint[]), CAST(:c3 AS bigint[]),
+        CAST(:c4 AS bigint[]), CAST(:c5 AS bigint[]), CAST(:c6 AS bigint[]), CAST(:c7 AS bigint[]),
+        CAST(:c8 AS bigint[]))
+    ON CONFLICT (route_key, variant_key, tick) DO UPDATE SET
+        requests = c.requests + excluded.requests,
+        errors = c.errors + excluded.errors,
+        content_filters = c.content_filters + excluded.content_filters,
+        latency_us_sum = c.latency_us_sum + excluded.latency_us_sum,
+        prompt_tokens = c.prompt_tokens + excluded.prompt_tokens,
+        completion_tokens = c.completion_tokens + excluded.completion_tokens
+""")
+
+_EXPOSURES = (
+    "COPY exposures (experiment_id, phase, unit_hash, role, variant_key, propensity, tick, exposed_at)"
+    " FROM STDIN"
+)
+
+
+async def _advance(connection: AsyncConnection, flush: Flush) -> None:
+    now = time.monotonic()
+    rows = [
+        advance._replace(caught_up_at=None if advance.caught_up_at is None else now - advance.caught_up_at)
+        for advance in flush.advances
+    ]
+    result = await connection.execute(_ADVANCE, {"topic": flush.topic, **_columns(rows)})
+    if result.rowcount != len(rows):
+        raise Fenced(
+            f"{len(rows) - result.rowcount} of {len(rows)} partitions have been claimed by another worker"
+        )
+
+
+async def _insert(
+    connection: AsyncConnection, statement: sa.TextClause, rows: Sequence[tuple[object, ...]], **fixed: str
+) -> None:
+    if rows:
+        await connection.execute(statement, {**fixed, **_columns(rows)})
+
+
+def _columns(rows: Sequence[tuple[object, ...]]) -> dict[str, list[object]]:
+    return {f"c{index}": list(column) for index, column in enumerate(zip(*rows, strict=True))}
+
+
+async def _copy_exposures(connection: AsyncConnection, exposures: Sequence[Exposure]) -> None:
+    if not exposures:
+        return
+    driver = (await connection.get_raw_connection()).driver_connection
+    if not isinstance(driver, psycopg.AsyncConnection):
+        raise TypeError(f"exposures are written by COPY, which needs psycopg, not {type(driver).__name__}")
+    async with driver.cursor() as cursor, cursor.copy(_EXPOSURES) as copy:
+        for exposure in exposures:
+            await copy.write_row(exposure)

@@ -1,0 +1,169 @@
+"""Routes and their allocations. Whoever changes a route's traffic holds its row until the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.domain.allocation import Allocation
+from services.domain.configuration import UnitFallback
+from services.domain.errors import Conflict, NotFound, VersionConflict
+from services.storage.identifiers import new_id
+from services.storage.tables import allocations, routes
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A route with the allocation in force."""
+
+    key: str
+    unit_fallback: UnitFallback
+    allocation: Allocation
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AllocationRecord:
+    """An allocation with who made it, when and why."""
+
+    allocation: Allocation
+    actor: str
+    reason: str
+    decision_id: UUID | None
+    created_at: datetime
+
+
+_IN_FORCE = sa.select(routes.c.key, routes.c.unit_fallback, routes.c.created_at, *allocations.c[:7]).join(
+    allocations,
+    (allocations.c.route_key == routes.c.key) & (allocations.c.version == routes.c.allocation_version),
+)
+
+
+async def create(
+    connection: AsyncConnection, key: str, *, stable: str, unit_fallback: UnitFallback, actor: str
+) -> Route:
+    """Add a route that ``stable`` serves. Raises Conflict where the key is taken."""
+    row = {"key": key, "route_id": new_id(), "unit_fallback": unit_fallback, "allocation_version": 1}
+    added = insert(routes).values(row).on_conflict_do_nothing().returning(routes.c.key)
+    if await connection.scalar(added) is None:
+        raise Conflict(f"a route {key!r} exists already; choose another key")
+    await _append(connection, Allocation(key, 1, stable), actor=actor, reason="the route was created")
+    return await get(connection, key)
+
+
+async def get(connection: AsyncConnection, key: str, *, lock: bool = False) -> Route:
+    """Return a route; with ``lock`` nobody else changes its traffic until the transaction ends."""
+    if lock:
+        # A statement of its own: the join below must see what the previous holder committed.
+        held = sa.select(routes.c.key).where(routes.c.key == key).with_for_update()
+        await connection.execute(held)
+    row = (await connection.execute(_IN_FORCE.where(routes.c.key == key))).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no route {key!r}; GET /v1/routes lists them")
+    return _route(row)
+
+
+async def listing(connection: AsyncConnection) -> list[Route]:
+    """Return every route, by key."""
+    return [_route(row) for row in await connection.execute(_IN_FORCE.order_by(routes.c.key))]
+
+
+async def serving(connection: AsyncConnection, variant_key: str) -> list[str]:
+    """Return the keys of the routes that have a variant in the allocation in force."""
+    uses = (allocations.c.stable == variant_key) | (allocations.c.treatment == variant_key)
+    rows = await connection.execute(_IN_FORCE.where(uses).order_by(routes.c.key))
+    return [row.key for row in rows]
+
+
+async def reallocate(
+    connection: AsyncConnection,
+    allocation: Allocation,
+    *,
+    actor: str,
+    reason: str,
+    decision_id: UUID | None = None,
+) -> None:
+    """Put an allocation in force: a compare-and-set on the version before it."""
+    moved = await connection.execute(
+        sa.update(routes)
+        .where(routes.c.key == allocation.route_key, routes.c.allocation_version == allocation.version - 1)
+        .values(allocation_version=allocation.version, updated_at=sa.func.now())
+    )
+    if moved.rowcount != 1:
+        raise VersionConflict(f"route {allocation.route_key!r} was changed by somebody else; try again")
+    await _append(connection, allocation, actor=actor, reason=reason, decision_id=decision_id)
+
+
+async def history(connection: AsyncConnection, key: str, *, limit: int = 100) -> list[AllocationRecord]:
+    """Return the route's allocations, newest first."""
+    query = (
+        sa.select(allocations)
+        .where(allocations.c.route_key == key)
+        .order_by(allocations.c.version.desc())
+        .limit(limit)
+    )
+    return [
+        AllocationRecord(_allocation(row), row.actor, row.reason, row.decision_id, row.created_at)
+        for row in await connection.execute(query)
+    ]
+
+
+async def share_before_pause(connection: AsyncConnection, route_key: str, experiment_id: UUID) -> int:
+    """Return the last share above 0 that the experiment's treatment had, in basis points."""
+    query = (
+        sa.select(allocations.c.treatment_share_bp)
+        .where(
+            allocations.c.route_key == route_key,
+            allocations.c.experiment_id == experiment_id,
+            allocations.c.treatment_share_bp > 0,
+        )
+        .order_by(allocations.c.version.desc())
+        .limit(1)
+    )
+    return int(await connection.scalar(query) or 0)
+
+
+async def _append(
+    connection: AsyncConnection,
+    allocation: Allocation,
+    *,
+    actor: str,
+    reason: str,
+    decision_id: UUID | None = None,
+) -> None:
+    await connection.execute(
+        sa.insert(allocations).values(
+            route_key=allocation.route_key,
+            version=allocation.version,
+            stable=allocation.stable,
+            experiment_id=allocation.experiment_id,
+            treatment=allocation.treatment,
+            treatment_share_bp=allocation.treatment_share_bp,
+            step=allocation.step,
+            decision_id=decision_id,
+            actor=actor,
+            reason=reason,
+        )
+    )
+
+
+def _route(row: sa.Row[Any]) -> Route:
+    return Route(row.key, row.unit_fallback, _allocation(row), row.created_at)
+
+
+def _allocation(row: sa.Row[Any]) -> Allocation:
+    return Allocation(
+        route_key=row.route_key,
+        version=row.version,
+        stable=row.stable,
+        experiment_id=row.experiment_id,
+        treatment=row.treatment,
+        treatment_share_bp=row.treatment_share_bp,
+        step=row.step,
+    )

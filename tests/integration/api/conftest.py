@@ -1,0 +1,129 @@
+"""A running control plane on a database of the test's own, and a client of it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import pytest
+from pydantic import SecretStr
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.api.app import serve
+from services.api.settings import ApiSettings
+from services.embedded.ports import free_port
+from services.storage.installation import ensure_installation
+from services.storage.session import create_engine
+from services.storage.settings import DatabaseSettings
+
+ADMIN_KEY = "admin-of-the-tests"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A response, read."""
+
+    status: int
+    body: Any
+    headers: dict[str, str]
+
+
+class Client:
+    """Calls the api as an administrator would."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+        self.session = session
+        self.url = url
+
+    async def call(self, method: str, path: str, **options: Any) -> Answer:
+        options.setdefault("headers", {"Authorization": f"Bearer {ADMIN_KEY}"})
+        async with self.session.request(method, self.url + path, **options) as response:
+            body = await response.json(content_type=None)
+            return Answer(response.status, body, {k.lower(): v for k, v in response.headers.items()})
+
+    async def get(self, path: str, **options: Any) -> Answer:
+        return await self.call("GET", path, **options)
+
+    async def post(self, path: str, body: Any = None) -> Answer:
+        return await self.call("POST", path, **({} if body is None else {"json": body}))
+
+    async def put(self, path: str, body: Any) -> Answer:
+        return await self.call("PUT", path, json=body)
+
+    async def made(self, path: str, body: Any) -> Any:
+        """Create something that must succeed."""
+        answer = await self.post(path, body)
+        assert answer.status == 201, answer.body
+        return answer.body
+
+
+@asynccontextmanager
+async def installed(database_url: str) -> AsyncIterator[AsyncEngine]:
+    """An engine on a database that is an installation."""
+    engine = create_engine(DatabaseSettings(database_url=database_url), application_name="headgate-tests")
+    async with engine.begin() as connection:
+        await ensure_installation(connection, 8)
+    yield engine
+    await engine.dispose()
+
+
+@asynccontextmanager
+async def served(engine: AsyncEngine) -> AsyncIterator[Client]:
+    """A client of a control plane that serves from the engine's database."""
+    settings = ApiSettings(admin_key=SecretStr(ADMIN_KEY), api_port=free_port())
+    database = DatabaseSettings(database_url=engine.url.render_as_string(hide_password=False))
+    stop = asyncio.Event()
+    serving = asyncio.create_task(serve(settings, database, stop))
+    async with aiohttp.ClientSession() as session:
+        client = Client(session, f"http://127.0.0.1:{settings.api_port}")
+        await _serves(client)
+        yield client
+    stop.set()
+    await serving
+
+
+async def define(client: Client) -> None:
+    """Create an endpoint, two variants and the route ``chat``."""
+    await client.made("/v1/endpoints", {"key": "openai", "kind": "openai", "base_url": "https://llm.test/v1"})
+    for key in ("old", "new"):
+        await client.made("/v1/variants", {"key": key, "endpoints": ["openai"], "model": f"model-{key}"})
+    await client.made("/v1/routes", {"key": "chat", "stable": "old"})
+
+
+@pytest.fixture
+async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+    async with installed(database_url) as engine:
+        yield engine
+
+
+@pytest.fixture
+async def client(engine: AsyncEngine) -> AsyncIterator[Client]:
+    """A client of a control plane with nothing defined."""
+    async with served(engine) as client:
+        yield client
+
+
+@pytest.fixture
+async def defined(client: Client) -> Client:
+    """A control plane with an endpoint, two variants and the route ``chat``."""
+    await define(client)
+    return client
+
+
+@pytest.fixture
+async def drafted(defined: Client) -> Client:
+    """The same, with the canary ``canary`` drafted on the route."""
+    await defined.made("/v1/experiments", {"key": "canary", "route": "chat", "treatment": "new"})
+    return defined
+
+
+async def _serves(client: Client) -> None:
+    while True:
+        try:
+            await client.get("/healthz")
+        except aiohttp.ClientConnectionError:
+            await asyncio.sleep(0.01)
+        else:
+            return
