@@ -15,7 +15,7 @@ RUN groupadd --system --gid 10001 headgate \
     && useradd --system --uid 10001 --gid headgate --home-dir /var/lib/headgate --create-home headgate
 COPY --from=build /opt/headgate /opt/headgate
 ENV PATH=/opt/headgate/bin:$PATH PYTHONUNBUFFERED=1 HEADGATE_GATEWAY_STATE_DIR=/var/lib/headgate/gateway
-USER headgate
+USER 10001:10001
 WORKDIR /var/lib/headgate
 ENTRYPOINT ["headgate"]
 CMD ["--help"]

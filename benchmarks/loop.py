@@ -26,8 +26,8 @@ from datetime import datetime
 
 from services.demo.control import ControlApi
 from services.demo.product import Addresses, Product, on_embedded_stack
-from services.demo.setup import create_key, create_route, create_variant, start_canary
-from services.demo.timing import time_rollback
+from services.demo.setup import create_key, create_route, create_variant, start_canary, wait_until_served
+from services.demo.timing import tested_errors, time_rollback
 from services.demo.traffic import Traffic
 
 STAGES = ("decided", "applied", "served", "loop")
@@ -48,10 +48,11 @@ class Rollback:
 async def _one(api: ControlApi, product: Product, client_key: str, number: int) -> Rollback | None:
     route, key = f"bench-{number}", f"bench-canary-{number}"
     await create_route(api, route, "bench-steady")
+    await wait_until_served(product.addresses.gateway, client_key, route)
     units = (f"unit-{number}-{i}" for i in itertools.count())
     traffic = Traffic(product.addresses.gateway, client_key, route, REQUESTS_PER_SECOND, units)
     running = asyncio.create_task(traffic.run(at_most_seconds=30))
-    while not traffic.answers or traffic.answers[-1].failed:
+    while not traffic.answers:
         await asyncio.sleep(0.01)
     await start_canary(api, key, route, "bench-broken", {"steps": [SHARE]})
     while not running.done() and (await api.get(f"/v1/experiments/{key}"))["status"] != "stopped":
@@ -59,9 +60,13 @@ async def _one(api: ControlApi, product: Product, client_key: str, number: int) 
     await asyncio.sleep(0.2)
     traffic.stop()
     await running
-    timing = time_rollback(traffic.answers, treatment="bench-broken", share=SHARE)
     decisions = (await api.get(f"/v1/experiments/{key}/decisions"))["items"]
-    if timing is None or not decisions:
+    if not decisions:
+        return None
+    timing = time_rollback(
+        traffic.answers, treatment="bench-broken", share=SHARE, tested_errors=tested_errors(decisions[0])
+    )
+    if timing is None:
         return None
     to_wall = time.time() - time.monotonic()
     decided = datetime.fromisoformat(decisions[0]["decided_at"]).timestamp()

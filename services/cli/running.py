@@ -19,6 +19,9 @@ def set_up_logging(level: int | str | None = None) -> None:
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
+    # While Kafka is away aiokafka writes several lines for each of its many tries; ours say it once.
+    if not logging.getLogger().isEnabledFor(logging.DEBUG):
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
 def serve(main: Callable[[asyncio.Event], Awaitable[None]], *, quiet: bool = False) -> None:

@@ -11,14 +11,16 @@ from typing import Any
 from services.demo.control import ControlApi
 from services.demo.official_client import OfficialClient
 from services.demo.screen import Screen
-from services.demo.setup import create_route, create_variant, start_canary
-from services.demo.timing import RollbackTiming, time_rollback
+from services.demo.setup import create_route, create_variant, start_canary, wait_until_served
+from services.demo.timing import RollbackTiming, tested_errors, time_rollback
 from services.demo.traffic import Answer, Traffic, some_return
 from services.domain.errors import HeadgateError
 
 LONGEST_SECONDS = 90.0
 AFTERWARDS_SECONDS = 1.0
 """Traffic goes on for this long after the end, to see that it stays that way."""
+ENOUGH_USERS = 20_500
+"""The good canary's traffic goes on until so many have been there."""
 
 
 @dataclass(slots=True)
@@ -83,7 +85,9 @@ async def run_bad_canary(world: World) -> BadCanary:
 
     experiment = await _run(world, traffic, "broken-model", "bot-broken", start)
     decision = await _decision(api, "broken-model", "rollback")
-    timing = time_rollback(traffic.answers, treatment="bot-broken", share=0.10)
+    timing = time_rollback(
+        traffic.answers, treatment="bot-broken", share=0.10, tested_errors=tested_errors(decision)
+    )
     bad = _bad_canary(experiment, decision, timing)
     if bad.succeeded and timing:
         screen.good(
@@ -116,11 +120,11 @@ async def run_good_canary(world: World) -> GoodCanary:
     await create_variant(api, "search-steady", world.provider_url, "sim:error_rate=0.01,latency_ms=5")
     await create_variant(api, "search-next", world.provider_url, "sim:error_rate=0.01,latency_ms=5")
     await create_route(api, "search-helper", "search-steady")
-    units = some_return("search-user", world.rng)
-    traffic = Traffic(world.gateway_url, world.client_key, "search-helper", 700, units)
+    units = some_return("search-user", world.rng, returning=0.1)
+    traffic = Traffic(world.gateway_url, world.client_key, "search-helper", 800, units)
     plan = {
         "steps": [0.10, 0.25, 0.50],
-        "step_minimum_seconds": 8,
+        "step_minimum_seconds": 9,
         "step_minimum_units": 200,
         "planned_duration_minutes": 60,
     }
@@ -130,7 +134,7 @@ async def run_good_canary(world: World) -> GoodCanary:
         await start_canary(api, "next-model", "search-helper", "search-next", plan)
         started.append(asyncio.get_running_loop().time())
 
-    experiment = await _run(world, traffic, "next-model", "search-next", start)
+    experiment = await _run(world, traffic, "next-model", "search-next", start, users=ENOUGH_USERS)
     conclusion = str(experiment["conclusion"] or experiment["status"])
     served = {answer.unit for answer in traffic.answers}
     decision = await _decision(api, "next-model", "promote")
@@ -144,9 +148,19 @@ async def run_good_canary(world: World) -> GoodCanary:
 
 
 async def _run(
-    world: World, traffic: Traffic, key: str, treatment: str, start: Callable[[], Awaitable[None]]
+    world: World,
+    traffic: Traffic,
+    key: str,
+    treatment: str,
+    start: Callable[[], Awaitable[None]],
+    *,
+    users: int = 0,
 ) -> dict[str, Any]:
-    """Send traffic, start the canary, and wait for its end; returns the experiment as the api shows it."""
+    """Send traffic, start the canary, and wait for its end; returns the experiment as the api shows it.
+
+    Traffic goes on until at least ``users`` have been there.
+    """
+    await wait_until_served(world.gateway_url, world.client_key, traffic.route)
     official = OfficialClient(world.gateway_url, world.client_key, traffic.route)
     async with asyncio.TaskGroup() as background:
         running = background.create_task(traffic.run(at_most_seconds=LONGEST_SECONDS))
@@ -157,6 +171,7 @@ async def _run(
             world.screen.say(f"canary {key} started")
             experiment = await _end_of(world, traffic, key, treatment, running)
             await asyncio.sleep(AFTERWARDS_SECONDS)
+            await _until(lambda: running.done() or _users(traffic) >= users, f"{users} users came", 60.0)
         finally:
             traffic.stop()
             official.stop()
@@ -164,7 +179,7 @@ async def _run(
         await asking
     world.sent += len(traffic.answers) + official.asked
     world.unanswered += traffic.unanswered
-    world.units += len({answer.unit for answer in traffic.answers})
+    world.units += _users(traffic)
     world.screen.say(f"the official openai client had {official.asked} answers on the way, streaming and not")
     return experiment
 
@@ -186,6 +201,10 @@ async def _end_of(
     return {**await world.api.get(f"/v1/experiments/{key}"), "_ended_at": asyncio.get_running_loop().time()}
 
 
+def _users(traffic: Traffic) -> int:
+    return len({answer.unit for answer in traffic.answers})
+
+
 def _progress(experiment: dict[str, Any], answers: list[Answer]) -> str:
     waiting_for = experiment.get("waiting_for") or {}
     return f"{len(answers):,} answers · {waiting_for.get('sentence', 'waiting for the first evaluation')}"
@@ -201,4 +220,4 @@ async def _until(condition: Callable[[], bool], what: str, within_seconds: float
     while not condition():
         if asyncio.get_running_loop().time() > deadline:
             raise HeadgateError(f"waited {within_seconds:g} s in vain until {what}")
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.05)

@@ -167,7 +167,8 @@ def _print_summary(result: DemoResult, *, to_stdout: bool) -> None:
         f"{result.outcomes_sent:,} sent",
         f"{result.units:,} distinct users, {result.totals.duplicates_dropped} repeats dropped",
     )
-    Console(stderr=not to_stdout).print(table)
+    console = Console(stderr=not to_stdout)
+    console.print(table, width=None if console.is_terminal else 110, crop=False)
 
 
 def _seconds(value: float | None) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from services.demo.control import ControlApi
 from services.demo.product import Addresses, on_embedded_stack
 from services.demo.screen import Screen
-from services.demo.setup import create_key, create_route, create_variant
+from services.demo.setup import create_key, create_route, create_variant, wait_until_served
 
 DEV_ADDRESSES = Addresses(gateway_port=8080, api_port=8081, provider_port=8082)
 
@@ -45,6 +45,7 @@ async def run_dev(*, workers: int, data: Path | None, stop: asyncio.Event) -> No
                 await create_variant(api, "hello-broken", product.addresses.provider, "sim:error_rate=0.3")
                 await create_route(api, "hello", "hello-stable")
             client_key = await create_key(api, "dev")
+            await wait_until_served(product.addresses.gateway, client_key, "hello")
         screen.console.print(
             WELCOME.format(
                 gateway=product.addresses.gateway,

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
+import aiohttp
+
 from services.demo.control import ControlApi
+from services.domain.errors import HeadgateError
 
 ENDPOINT = "simulated-provider"
+SERVED_WITHIN_SECONDS = 20.0
 
 
 async def create_variant(api: ControlApi, key: str, provider_url: str, model: str) -> None:
@@ -33,6 +38,21 @@ async def create_key(api: ControlApi, label: str) -> str:
     """Create a client's key and return it; it is shown only now."""
     answer = await api.post("/v1/keys", {"label": label})
     return str(answer["key"])
+
+
+async def wait_until_served(gateway_url: str, client_key: str, route: str) -> None:
+    """Return once the gateway knows the key and the route: both travel to it through Kafka."""
+    headers = {"Authorization": f"Bearer {client_key}"}
+    deadline = asyncio.get_running_loop().time() + SERVED_WITHIN_SECONDS
+    async with aiohttp.ClientSession(headers=headers) as session:
+        while True:
+            async with session.get(f"{gateway_url}/v1/models") as response:
+                models = (await response.json()).get("data", []) if response.status == 200 else []
+            if any(model["id"] == route for model in models):
+                return
+            if asyncio.get_running_loop().time() > deadline:
+                raise HeadgateError(f"the gateway did not learn of route {route}; is routing running?")
+            await asyncio.sleep(0.02)
 
 
 async def start_canary(api: ControlApi, key: str, route: str, treatment: str, plan: dict[str, Any]) -> None:

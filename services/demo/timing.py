@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from analytics.columns import TickCounts
 from analytics.evidence import Evidence, rollback_evidence
@@ -19,7 +20,9 @@ class RollbackTiming:
 
     ``seconds_to_rollback``: from the first failed answer of the treatment to the last request it was given.
     ``loop_ms``: from the answer with which the evidence first reached 1/α, replayed in the order in which
-    the clients got their answers, to the first request that was served the new split.
+    the clients got their answers, to the first request that was served the new split. Where the worker saw
+    some of the control's errors later than the clients did, and so crossed where the replay does not, it is
+    the last of the treatment's errors that the decision rests on.
     ``proved_at`` and ``served_at`` are the two ends of it, in seconds of the monotonic clock.
     """
 
@@ -30,15 +33,26 @@ class RollbackTiming:
     served_at: float
 
 
-def time_rollback(answers: Sequence[Answer], *, treatment: str, share: float) -> RollbackTiming | None:
-    """Time a rollback; None where the treatment was never proved worse, or never left."""
+def tested_errors(decision: dict[str, Any]) -> int:
+    """Return how many errors of the treatment a decision rests on, as the api shows it; 0 where unknown."""
+    return int(decision.get("evidence", {}).get("tested_treatment_events", 0))
+
+
+def time_rollback(
+    answers: Sequence[Answer], *, treatment: str, share: float, tested_errors: int
+) -> RollbackTiming | None:
+    """Time a rollback; None where the treatment was never proved worse, or never left.
+
+    ``tested_errors`` is how many errors of the treatment the decision rests on.
+    """
     treated = [answer for answer in answers if answer.variant == treatment]
     failed_at = [answer.finished_at for answer in treated if answer.failed]
     if not failed_at:
         return None
     under_canary = treated[0].allocation
     after = [answer.sent_at for answer in answers if answer.allocation > under_canary]
-    crossed_at = _crossed_at([a for a in answers if a.allocation == under_canary], treatment, share)
+    under = [answer for answer in answers if answer.allocation == under_canary]
+    crossed_at = _crossed_at(under, treatment, share, tested_errors)
     if not after or crossed_at is None:
         return None
     return RollbackTiming(
@@ -50,7 +64,7 @@ def time_rollback(answers: Sequence[Answer], *, treatment: str, share: float) ->
     )
 
 
-def _crossed_at(answers: Sequence[Answer], treatment: str, share: float) -> float | None:
+def _crossed_at(answers: Sequence[Answer], treatment: str, share: float, tested_errors: int) -> float | None:
     failed_units: set[str] = set()
     treatment_errors = control_errors = others = 0
     for answer in sorted(answers, key=lambda answer: answer.finished_at):
@@ -70,6 +84,7 @@ def _crossed_at(answers: Sequence[Answer], treatment: str, share: float) -> floa
             planned_ticks=PLANNED_TICKS,
             alpha=ALPHA,
         )
-        if isinstance(evidence, Evidence) and evidence.crossed:
+        crossed = isinstance(evidence, Evidence) and evidence.crossed
+        if crossed or treatment_errors == tested_errors:
             return answer.finished_at
     return None

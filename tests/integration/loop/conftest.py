@@ -14,8 +14,10 @@ import pytest
 
 from services.demo.control import ControlApi
 from services.demo.product import Product
-from services.demo.setup import create_key, create_route, create_variant
+from services.demo.setup import create_key, create_route, create_variant, wait_until_served
 from services.demo.traffic import Traffic
+from services.embedded.kafka import EmbeddedKafka
+from services.embedded.postgres import EmbeddedPostgres
 from services.storage.counting_totals import CountingTotals, read_totals
 from services.storage.session import create_engine
 from services.storage.settings import DatabaseSettings
@@ -99,13 +101,31 @@ async def eventually(condition: Callable[[], bool], within_seconds: float = 60.0
 
 @pytest.fixture
 async def loop(kafka: str, database_url: str, topic_prefix: str, tmp_path: Path) -> AsyncIterator[Loop]:
+    """The product on the session's servers."""
+    async with running(kafka, database_url, tmp_path, topic_prefix) as loop:
+        yield loop
+
+
+@pytest.fixture
+async def breakable_loop(
+    own_kafka: EmbeddedKafka, own_postgres: EmbeddedPostgres, tmp_path: Path
+) -> AsyncIterator[Loop]:
+    """The product on servers of its own, which the test may stop."""
+    async with running(own_kafka.bootstrap_servers, own_postgres.url, tmp_path, "") as loop:
+        yield loop
+
+
+@asynccontextmanager
+async def running(kafka: str, database_url: str, place: Path, topic_prefix: str) -> AsyncIterator[Loop]:
     lines: list[str] = []
     async with (
-        Product(kafka, database_url, tmp_path, lines.append, topic_prefix=topic_prefix) as product,
+        Product(kafka, database_url, place, lines.append, topic_prefix=topic_prefix) as product,
         ControlApi(product.addresses.api, product.admin_key) as api,
     ):
         for key, error_rate in (("steady", 0.01), ("next", 0.01), ("broken", 0.4)):
             model = f"sim:error_rate={error_rate},latency_ms=2"
             await create_variant(api, key, product.addresses.provider, model)
         await create_route(api, "bot", "steady")
-        yield Loop(product, api, await create_key(api, "test"))
+        client_key = await create_key(api, "test")
+        await wait_until_served(product.addresses.gateway, client_key, "bot")
+        yield Loop(product, api, client_key)

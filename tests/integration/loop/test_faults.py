@@ -7,10 +7,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from typing import Any
 
 import pytest
 
+from services.demo.traffic import Traffic
+from services.embedded.kafka import EmbeddedKafka
+from services.embedded.postgres import EmbeddedPostgres
 from tests.integration.loop.conftest import Loop, eventually
 
 pytestmark = pytest.mark.loop
@@ -19,23 +21,25 @@ HELD = {"plan": {"steps": [0.2, 0.5], "step_minimum_seconds": 3600}}
 """A canary that stays on its first step."""
 
 
-async def more_answers(traffic: Any, count: int = 200) -> None:
+async def more_answers(traffic: Traffic, count: int = 200) -> None:
     have = len(traffic.answers)
     await eventually(lambda: len(traffic.answers) >= have + count)
 
 
-async def test_kafka_restarts_under_load(loop: Loop, stack: Any) -> None:
+async def test_kafka_restarts_under_load(breakable_loop: Loop, own_kafka: EmbeddedKafka) -> None:
+    loop = breakable_loop
     await loop.start_canary("next", **HELD)
     async with loop.under_load(150) as traffic:
-        await asyncio.to_thread(stack.kafka.restart)
+        await asyncio.to_thread(own_kafka.restart)
         await more_answers(traffic, 300)
     await assert_all_served_and_counted(loop, traffic)
 
 
-async def test_postgres_restarts_under_load(loop: Loop, stack: Any) -> None:
+async def test_postgres_restarts_under_load(breakable_loop: Loop, own_postgres: EmbeddedPostgres) -> None:
+    loop = breakable_loop
     await loop.start_canary("next", **HELD)
     async with loop.under_load(150) as traffic:
-        await asyncio.to_thread(stack.postgres.restart)
+        await asyncio.to_thread(own_postgres.restart)
         await more_answers(traffic, 300)
     await assert_all_served_and_counted(loop, traffic)
 
@@ -77,7 +81,7 @@ async def test_without_workers_the_canary_gets_no_traffic_until_they_are_back(lo
     await asyncio.to_thread(worker.stop)
 
 
-async def assert_all_served_and_counted(loop: Loop, traffic: Any) -> None:
+async def assert_all_served_and_counted(loop: Loop, traffic: Traffic) -> None:
     assert traffic.unanswered == 0
     assert {answer.status for answer in traffic.answers} <= {200, 500}, "only the provider's own errors"
     totals = await loop.counted(len(traffic.answers))

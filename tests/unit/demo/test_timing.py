@@ -17,7 +17,7 @@ def answers(failing: int) -> list[Answer]:
 
 
 def test_it_runs_from_the_answer_that_proved_it_to_the_first_of_the_new_split() -> None:
-    timing = time_rollback(answers(failing=40), treatment="broken", share=0.1)
+    timing = time_rollback(answers(failing=40), treatment="broken", share=0.1, tested_errors=100)
     assert timing is not None
     assert timing.treatment_requests == 40
     assert timing.seconds_to_rollback == 39.1 - 0.6
@@ -26,6 +26,12 @@ def test_it_runs_from_the_answer_that_proved_it_to_the_first_of_the_new_split() 
 
 
 def test_nothing_is_timed_where_nothing_was_proved() -> None:
-    assert time_rollback(answers(failing=0), treatment="broken", share=0.1) is None
-    assert time_rollback(answers(failing=1), treatment="broken", share=0.1) is None
-    assert time_rollback(answers(failing=40)[:-1], treatment="broken", share=0.1) is None
+    assert time_rollback(answers(failing=0), treatment="broken", share=0.1, tested_errors=100) is None
+    assert time_rollback(answers(failing=1), treatment="broken", share=0.1, tested_errors=100) is None
+    assert time_rollback(answers(failing=40)[:-1], treatment="broken", share=0.1, tested_errors=100) is None
+
+
+def test_what_the_worker_proved_earlier_counts_from_the_last_error_it_had_seen() -> None:
+    timing = time_rollback(answers(failing=2), treatment="broken", share=0.1, tested_errors=2)
+    assert timing is not None
+    assert timing.proved_at == 1.6
