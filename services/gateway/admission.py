@@ -1,0 +1,49 @@
+"""Who may come in: bearer keys, looked up by their hash, and the routes each may use."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+from services.domain.configuration import CredentialConfig
+from services.domain.errors import Unauthorized
+from services.gateway.rejections import RouteNotAllowed, UnknownRoute
+from services.gateway.view import ServedRoute
+
+_BEARER = b"bearer "
+
+
+def hash_key(key: bytes) -> str:
+    """Return what a key is stored and looked up as."""
+    return hashlib.sha256(key).hexdigest()
+
+
+def authenticate(
+    authorization: bytes | None, credentials: Mapping[str, CredentialConfig]
+) -> CredentialConfig:
+    """Return whose key the request carries. Raises Unauthorized without ever repeating the key."""
+    if authorization is None or not authorization.lower().startswith(_BEARER):
+        raise Unauthorized("no API key; send `Authorization: Bearer <key>` with a key of this gateway")
+    credential = credentials.get(hash_key(authorization[len(_BEARER) :].strip()))
+    if credential is None:
+        raise Unauthorized(
+            "this API key is not known here; ask for one with POST /v1/keys on the control api"
+        )
+    if credential.revoked:
+        raise Unauthorized(f"the API key {credential.key_id} was revoked; ask for a new one")
+    return credential
+
+
+def find_route(model: str, credential: CredentialConfig, routes: Mapping[str, ServedRoute]) -> ServedRoute:
+    """Return the route that ``model`` names, if the key may use it."""
+    route = routes.get(model)
+    if route is None:
+        raise UnknownRoute(
+            f"there is no route {model!r}; GET /v1/models lists the ones your key may use as `model`"
+        )
+    if credential.routes is not None and model not in credential.routes:
+        raise RouteNotAllowed(
+            f"your key may not use route {model!r}; GET /v1/models lists the ones it may, "
+            "or ask for a key that allows it"
+        )
+    return route

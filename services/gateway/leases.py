@@ -1,0 +1,51 @@
+"""Evidence leases: a canary that nobody measures gets no traffic, and the log says so."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from uuid import UUID
+
+from services.domain.configuration import ExperimentConfig
+from services.gateway.config import ConfigStore
+from services.gateway.view import ConfigView
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0
+
+
+def is_blind(experiment: ExperimentConfig, measured_at: Mapping[UUID, float], now: float) -> bool:
+    """Say whether nobody has measured the experiment for longer than its lease allows."""
+    return now - measured_at.get(experiment.experiment_id, 0.0) > experiment.lease_limit_seconds
+
+
+def blind_experiments(view: ConfigView, now: float) -> list[ExperimentConfig]:
+    """Return the running experiments that nobody measures."""
+    running = (route.config.experiment for route in view.routes.values())
+    return [one for one in running if one is not None and is_blind(one, view.measured_at, now)]
+
+
+async def watch_leases(store: ConfigStore, clock: Callable[[], float] = time.time) -> None:
+    """Log each lease that runs out and each that comes back, for ever."""
+    known: set[str] = set()
+    while True:
+        blind = {one.key: one for one in blind_experiments(store.view, clock())}
+        for key in blind.keys() - known:
+            _log_blind(blind[key])
+        for key in known - blind.keys():
+            logger.info("experiment %s: measured again, or over", key)
+        known = set(blind)
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+def _log_blind(experiment: ExperimentConfig) -> None:
+    consequence = "its split is held" if experiment.on_blind == "hold" else "its treatment gets no traffic"
+    logger.warning(
+        "experiment %s: nobody has measured it for over %g s; %s until somebody does",
+        experiment.key,
+        experiment.lease_limit_seconds,
+        consequence,
+    )

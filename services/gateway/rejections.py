@@ -1,0 +1,86 @@
+"""What the gateway itself refuses, and the one shape every error has: OpenAI's.
+
+HeadgateError (services.domain.errors)
+├── InvalidRequest         400  the body is not a chat completion, or names no unit
+├── NotFound
+│   └── UnknownRoute       404  no such route: code model_not_found
+├── Forbidden
+│   └── RouteNotAllowed    403  the key may not use the route
+└── Unserveable
+    └── NotReady           503  no configuration yet
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from services.domain.errors import Forbidden, HeadgateError, NotFound, Unserveable
+
+_encode = msgspec.json.Encoder().encode
+
+_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "invalid_request_error",
+    405: "invalid_request_error",
+    413: "invalid_request_error",
+}
+
+
+class InvalidRequest(HeadgateError):
+    """The request is not one that can be routed. ``param`` names the field."""
+
+    http_status = 400
+    code = "invalid_request"
+
+    def __init__(self, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+
+
+class UnknownRoute(NotFound):
+    """No route has this name."""
+
+    code = "model_not_found"
+    param = "model"
+
+
+class RouteNotAllowed(Forbidden):
+    """The key is good, but not for this route."""
+
+    code = "model_not_allowed"
+    param = "model"
+
+
+class MethodNotAllowed(HeadgateError):
+    """The path exists, for another method."""
+
+    http_status = 405
+    code = "method_not_allowed"
+
+
+class NotReady(Unserveable):
+    """The gateway has not read any configuration yet."""
+
+    code = "not_ready"
+
+
+def error_body(message: str, *, status: int, code: str, param: str | None = None) -> bytes:
+    """Return an error as the official client understands it."""
+    return _encode(
+        {
+            "error": {
+                "message": message,
+                "type": _TYPES.get(status, "server_error"),
+                "param": param,
+                "code": code,
+            }
+        }
+    )
+
+
+def body_of(error: HeadgateError) -> bytes:
+    """Return the body of one of our own errors."""
+    param = getattr(error, "param", None)
+    return error_body(str(error), status=error.http_status, code=error.code, param=param)

@@ -1,0 +1,36 @@
+"""What can be set on a gateway."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MIB = 1024 * 1024
+
+
+class GatewaySettings(BaseSettings):
+    """From the environment: HEADGATE_GATEWAY_HOST, HEADGATE_GATEWAY_PORT, …"""
+
+    model_config = SettingsConfigDict(env_prefix="HEADGATE_GATEWAY_", extra="ignore")
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    """0 takes a free one; the address is logged once the gateway listens."""
+    state_dir: Path = Path(".headgate/gateway")
+    """Holds the configuration's snapshot and the sequence journals. Gateways on one machine may share it."""
+
+    max_body_bytes: int = 10 * MIB
+    """Larger requests are answered 413."""
+    max_answer_bytes: int = 64 * MIB
+    """Answers that are not streamed are read whole before the first byte is sent, up to this size."""
+
+    gather_seconds: float = 0.010
+    """How long outcomes may wait to be sent together, once others have just been sent."""
+    outcome_buffer_bytes: int = 64 * MIB
+    """Outcomes kept while Kafka does not take them; beyond it the newest are shed, counted and reported."""
+
+    stream_grace_seconds: float = 10.0
+    """At a stop: how long requests that are being served may take to finish."""
+    flush_grace_seconds: float = 5.0
+    """At a stop: how long outcomes may take to be acknowledged."""

@@ -1,0 +1,116 @@
+"""The pages about the gateway itself: alive, ready, and which routes there are."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from services.domain.errors import HeadgateError
+from services.gateway.admission import authenticate, find_route
+from services.gateway.asgi import Receive, Scope, Send, send_json
+from services.gateway.chat import Chat, refuse
+from services.gateway.config import ConfigStore
+from services.gateway.leases import blind_experiments
+from services.gateway.outcomes import OutcomePublisher
+from services.gateway.rejections import NotReady
+from services.gateway.selection import Selection
+
+MODELS_PATH = "/v1/models"
+
+
+class StatusPages:
+    """Reads the state of the gateway's parts; changes nothing."""
+
+    def __init__(
+        self,
+        store: ConfigStore,
+        selection: Selection,
+        outcomes: OutcomePublisher,
+        chat: Chat,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._selection = selection
+        self._outcomes = outcomes
+        self._chat = chat
+        self._clock = clock
+
+    async def healthz(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        """Answer that the process is alive."""
+        await send_json(send, 200, {"status": "alive"})
+
+    async def readyz(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        """Say whether requests can be served, and how each part is."""
+        await send_json(send, 200 if self._store.ready else 503, self.readiness())
+
+    def readiness(self) -> dict[str, Any]:
+        """Return the state of every part. Only the configuration decides about being ready."""
+        view, outcomes = self._store.view, self._outcomes
+        missing = self._selection.missing_secrets(view.endpoints)
+        blind = self._blind_experiments()
+        publisher = outcomes.publisher
+        return {
+            "ready": self._store.ready,
+            "gateway": str(outcomes.gateway),
+            "checks": {
+                "config": {
+                    "ok": self._store.ready,
+                    "source": self._store.source,
+                    "age_seconds": self._store.age_seconds,
+                    "routes": len(view.routes),
+                    "endpoints": len(view.endpoints),
+                },
+                "kafka": {
+                    "ok": publisher.state in ("new", "connected"),
+                    "state": publisher.state,
+                    "waiting_seconds": outcomes.waiting_seconds,
+                    "last_error": publisher.last_error,
+                },
+                "outcomes": {
+                    "ok": outcomes.shed == 0,
+                    "offered": outcomes.offered,
+                    "acknowledged": outcomes.acknowledged,
+                    "shed": outcomes.shed,
+                    "waiting_bytes": outcomes.waiting_bytes,
+                    "limit_bytes": outcomes.limit_bytes,
+                },
+                "experiments": {"ok": not blind, "blind": blind},
+                "secrets": {"ok": not missing, "missing": missing},
+            },
+            "requests": {"served": self._chat.served, "rejected": self._chat.rejected},
+        }
+
+    async def models(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        """List the routes the caller may use, or describe one, as OpenAI lists its models."""
+        try:
+            await send_json(send, 200, self._models(scope))
+        except HeadgateError as error:
+            await refuse(send, error)
+
+    def _models(self, scope: Scope) -> dict[str, Any]:
+        if not self._store.ready:
+            raise NotReady("this gateway has read no configuration yet; /readyz says what it waits for")
+        view = self._store.view
+        credential = authenticate(dict(scope["headers"]).get(b"authorization"), view.credentials)
+        name = scope["path"][len(MODELS_PATH) + 1 :]
+        if name:
+            return _model(find_route(name, credential, view.routes).config.key)
+        allowed = view.routes if credential.routes is None else view.routes.keys() & set(credential.routes)
+        return {"object": "list", "data": [_model(key) for key in sorted(allowed)]}
+
+    def _blind_experiments(self) -> list[dict[str, Any]]:
+        view, now = self._store.view, self._clock()
+        return [
+            {
+                "experiment": experiment.key,
+                "on_blind": experiment.on_blind,
+                "measured_at": view.measured_at.get(experiment.experiment_id),
+                "limit_seconds": experiment.lease_limit_seconds,
+            }
+            for experiment in blind_experiments(view, now)
+        ]
+
+
+def _model(key: str) -> dict[str, Any]:
+    return {"id": key, "object": "model", "created": 0, "owned_by": "headgate"}

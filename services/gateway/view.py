@@ -1,0 +1,78 @@
+"""The configuration as requests read it: dictionaries of prepared things."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from services.domain.assignment import split_salt
+from services.domain.configuration import (
+    Config,
+    CredentialConfig,
+    EndpointConfig,
+    InstallationConfig,
+    LeaseConfig,
+    RouteConfig,
+    config_key,
+)
+from services.gateway.body import Overrides
+
+
+class ServedRoute:
+    """A route with what every request would otherwise compute again."""
+
+    __slots__ = ("config", "overrides", "salt")
+
+    def __init__(self, config: RouteConfig) -> None:
+        self.config = config
+        self.overrides = {key: Overrides(variant) for key, variant in config.variants.items()}
+        self.salt = "" if config.experiment is None else split_salt(config.experiment.salt)
+
+
+class ConfigView:
+    """The newest state of everything, by name."""
+
+    def __init__(self, states: Iterable[Config] = ()) -> None:
+        self.states: dict[str, Config] = {}
+        self.routes: dict[str, ServedRoute] = {}
+        self.endpoints: dict[str, EndpointConfig] = {}
+        self.credentials: dict[str, CredentialConfig] = {}
+        self.measured_at: dict[UUID, float] = {}
+        self.installation: InstallationConfig | None = None
+        for state in states:
+            self.put(state)
+
+    def put(self, state: Config) -> None:
+        """Take a state, unless a newer one of the same name is here."""
+        key = config_key(state)
+        held = self.states.get(key)
+        if held is not None and held.version > state.version:
+            return
+        self.states[key] = state
+        match state:
+            case RouteConfig():
+                self.routes[state.key] = ServedRoute(state)
+            case EndpointConfig():
+                self.endpoints[state.key] = state
+            case CredentialConfig():
+                self.credentials[state.key_hash] = state
+            case LeaseConfig():
+                self.measured_at[state.experiment_id] = state.measured_at
+            case InstallationConfig():
+                self.installation = state
+
+    def forget(self, key: str) -> None:
+        """Drop what a record's key names."""
+        match self.states.pop(key, None):
+            case RouteConfig(key=name):
+                del self.routes[name]
+            case EndpointConfig(key=name):
+                del self.endpoints[name]
+            case CredentialConfig(key_hash=name):
+                del self.credentials[name]
+            case LeaseConfig(experiment_id=experiment_id):
+                del self.measured_at[experiment_id]
+            case InstallationConfig():
+                self.installation = None
+            case None:
+                pass
