@@ -1,0 +1,52 @@
+# `make help` lists what can be done. Everything runs in .venv, which `make setup` keeps equal to the lock.
+# Standard output belongs to the commands themselves; whatever setting up has to say goes to standard error.
+
+SHELL := /bin/bash
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup test lint format demo dev loop-bench lock clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
+		|| sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1: \2/p' Makefile
+
+setup: $(READY) ## the virtual environment, exactly as locked (redone only when the lock changes)
+
+$(READY): requirements-dev.lock pyproject.toml
+	@PYTHON="$(PYTHON)" bash .ci/setup >&2
+
+demo: $(READY) ## a canary that goes wrong and is rolled back, on real Kafka and Postgres (ARGS="--json")
+	@exec $(BIN)/headgate demo $(ARGS)
+
+dev: $(READY) ## all services on this machine, with Kafka and Postgres (ARGS="--help")
+	@exec $(BIN)/headgate dev $(ARGS)
+
+test: $(READY) ## every test, on real Kafka and Postgres (ARGS="-k routing")
+	@exec $(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY) ## formatting, rules, types and layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY) ## format, and fix what can be fixed by itself
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+loop-bench: $(READY) ## from a bad answer to the rollback: how long the whole loop takes
+	@exec $(BIN)/python -m benchmarks.loop $(ARGS)
+
+lock: $(READY) ## bring the locks in line with pyproject.toml, and Kafka's jars (needs uv; ARGS=--upgrade)
+	@command -v uv >/dev/null || { echo "make lock needs uv: https://docs.astral.sh/uv/" >&2; exit 1; }
+	uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 $(ARGS) \
+		--extra embedded --extra dev pyproject.toml -o requirements-dev.lock
+	uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 $(ARGS) \
+		-c requirements-dev.lock pyproject.toml -o requirements.lock
+	$(BIN)/python -m services.embedded.relock
+
+clean: ## remove the virtual environment and every cache (not the data of `make dev`)
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
