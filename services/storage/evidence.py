@@ -18,12 +18,10 @@ from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.domain.allocation import Allocation
-from services.domain.decision import Decision
 from services.domain.evaluation import CountRow
 from services.domain.events import Role
 from services.domain.experiment import Experiment
-from services.messaging.records import decision_record
-from services.storage import decisions, experiments, outbox, routes
+from services.storage import experiments, routes
 from services.storage.tables import evaluations, experiment_counts, partition_progress
 from services.storage.tables import experiments as experiments_table
 
@@ -86,13 +84,14 @@ async def read(
     allocation = (await routes.get(connection, experiment.route_key)).allocation
     if cache is None or cache.phase != experiment.phase:
         cache = CountCache(experiment.phase)
-    now = await _refresh(connection, experiment_id, cache)
+    now = await refresh(connection, experiment_id, cache)
     freshness = await _freshness(connection, topic, partitions)
     counts = tuple(cache.rows[key] for key in sorted(cache.rows))
     return EvidenceSnapshot(now, experiment, allocation, counts, freshness), cache
 
 
-async def _refresh(connection: AsyncConnection, experiment_id: UUID, cache: CountCache) -> datetime:
+async def refresh(connection: AsyncConnection, experiment_id: UUID, cache: CountCache) -> datetime:
+    """Bring the cache up to date with the snapshot; return the database's time."""
     counts = experiment_counts.c
     statement = sa.select(
         counts.tick,
@@ -129,14 +128,6 @@ async def _freshness(connection: AsyncConnection, topic: str, partitions: int) -
     offsets = {partition: next_offset for partition, next_offset, _ in rows}
     times = [caught_up_at for _, _, caught_up_at in rows if caught_up_at is not None]
     return Freshness(min(times) if len(times) == partitions else None, offsets)
-
-
-async def record_decision(connection: AsyncConnection, decision: Decision) -> bool:
-    """Record a decision and have it published; False where the like was recorded already."""
-    if not await decisions.record(connection, decision):
-        return False
-    await outbox.add(connection, *decision_record(decision.event))
-    return True
 
 
 async def record_evaluation(

@@ -1,0 +1,1 @@
+"""The workers: they count outcomes exactly once, evaluate experiments, and record decisions."""

@@ -1,0 +1,128 @@
+"""Wires a worker together and runs it until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Coroutine, Iterable, Sequence
+from typing import Any, Never
+
+import uvloop
+
+from services.domain.events import DeadLetter, Touched
+from services.messaging.codec import encode_dead_letter
+from services.messaging.publisher import Publisher
+from services.messaging.settings import KafkaSettings
+from services.messaging.topics import TopicNames, check_topics
+from services.storage.installation import Installation, read_installation
+from services.storage.session import create_engine
+from services.storage.settings import DatabaseSettings
+from services.workers.agents import WorkerApp, build_app
+from services.workers.claiming import Claimer
+from services.workers.counting import Counter
+from services.workers.doubt import end_process
+from services.workers.evaluation import Evaluator
+from services.workers.lease import Lessor
+from services.workers.notifier import Notifier
+from services.workers.ownership import WorkerOwnership
+from services.workers.settings import WorkerSettings
+
+logger = logging.getLogger(__name__)
+
+
+def main(settings: WorkerSettings, kafka: KafkaSettings, database: DatabaseSettings) -> None:
+    """Run one worker in this process until SIGTERM or SIGINT."""
+    for noisy in ("faust", "mode"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+        await serve(settings, kafka, database, stop)
+
+    uvloop.run(run())
+
+
+async def serve(
+    settings: WorkerSettings, kafka: KafkaSettings, database: DatabaseSettings, stop: asyncio.Event
+) -> None:
+    """Run one worker until ``stop`` is set. It needs the process to itself: any doubt ends it."""
+    topics = TopicNames(kafka.topic_prefix)
+    engine = create_engine(
+        database,
+        application_name="headgate-worker",
+        idle_in_transaction_seconds=settings.stalled_transaction_seconds,
+    )
+    publisher = Publisher(kafka, client_id="headgate-worker")
+    try:
+        async with engine.connect() as connection:
+            installation = await read_installation(connection)
+        await check_topics(kafka, installation.outcome_partitions)
+
+        async def bury(letter: DeadLetter) -> None:
+            await publisher.deliver(topics.dead_letters, encode_dead_letter(letter))
+
+        def notify(touched: Iterable[Touched]) -> None:
+            # Who evaluates here need not hear of it through Kafka.
+            notifier.notify([one for one in touched if not evaluator.touch(one)])
+
+        ownership = _ownership(settings, topics, installation)
+        notifier = Notifier(publisher, topics.touched)
+        claimer = Claimer(engine, kafka, topics.outcomes, settings.name)
+        counter = Counter(
+            engine,
+            claimer,
+            topics.outcomes,
+            settings,
+            caught_up=ownership.caught_up,
+            notify=notify,
+            bury=bury,
+        )
+        evaluator = Evaluator(
+            engine, topics.outcomes, installation, settings, Lessor(publisher, topics.config)
+        )
+        ownership.bind(claimer, counter, evaluator)
+        app = build_app(settings, kafka, ownership, on_record=counter.count, on_touched=evaluator.touch)
+        await _run(app, [counter.run(), notifier.run(), evaluator.run()], stop)
+    finally:
+        await publisher.stop()
+        await engine.dispose()
+    logger.info("worker %s has written everything and left", settings.name)
+
+
+async def _run(app: WorkerApp, work: Sequence[Coroutine[Any, Any, Never]], stop: asyncio.Event) -> None:
+    duties = [_duty(one) for one in work]
+    starting = asyncio.create_task(app.start())
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if starting.done():
+        await starting
+        logger.info("this worker is ready")
+    await stopping
+    await app.stop()
+    for task in (starting, *duties):
+        task.cancel()
+
+
+def _ownership(settings: WorkerSettings, topics: TopicNames, installation: Installation) -> WorkerOwnership:
+    return WorkerOwnership(
+        topics,
+        installation.outcome_partitions,
+        claim_timeout_seconds=settings.claim_timeout_seconds,
+    )
+
+
+def _duty(work: Coroutine[Any, Any, Never]) -> asyncio.Task[Never]:
+    """Run what must never end; a worker that lost one of its duties is no worker."""
+
+    async def watched() -> Never:
+        try:
+            await work
+        except Exception as error:  # noqa: BLE001 - whatever it is, it ends the process
+            end_process(f"a duty of this worker failed: {error!r}", error)
+        raise AssertionError("a duty never ends by itself")
+
+    return asyncio.create_task(watched())

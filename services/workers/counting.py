@@ -1,0 +1,192 @@
+"""The counting of a worker: records in, counts and progress out, in one transaction per flush.
+
+A flush goes out at once when none is under way, and the next one carries whatever came meanwhile. So a quiet
+worker writes each outcome at once, and a busy one writes few rows for thousands of outcomes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from typing import NoReturn
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.domain.events import DeadLetter, Touched
+from services.storage.claims import Fenced
+from services.workers.claiming import Claimer
+from services.workers.counts import Delta, Record
+from services.workers.doubt import end_process
+from services.workers.flushing import STORAGE_ERRORS, CaughtUp, CommitUnknown, Result, build, transact
+from services.workers.partitions import MissingRecords, Partition
+from services.workers.refusals import Refusals, find_refusals
+from services.workers.settings import WorkerSettings
+
+logger = logging.getLogger(__name__)
+
+RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
+"""How long to wait before a flush is tried again; the last one is repeated."""
+
+Notify = Callable[[Iterable[Touched]], None]
+Bury = Callable[[DeadLetter], Awaitable[None]]
+
+
+class Counter:
+    """Counts the partitions this process has claimed.
+
+    ``notify`` is told what was touched after each flush; ``bury`` returns once Kafka has the dead letter.
+    """
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        claimer: Claimer,
+        topic: str,
+        settings: WorkerSettings,
+        *,
+        caught_up: CaughtUp,
+        notify: Notify,
+        bury: Bury,
+    ) -> None:
+        self._engine = engine
+        self._claimer = claimer
+        self._topic = topic
+        self._settings = settings
+        self._caught_up = caught_up
+        self._notify = notify
+        self._bury = bury
+        self._partitions: dict[int, Partition] = {}
+        self._pending = Delta()
+        self._refusals: Refusals = {}
+        self._buried: set[tuple[int, int, int | None]] = set()
+        self._dirty = asyncio.Event()
+        self._settled = asyncio.Event()
+        self._settled.set()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._flushing = asyncio.Lock()
+
+    @property
+    def partitions(self) -> list[int]:
+        """The partitions that this process counts at present."""
+        return list(self._partitions)
+
+    def take_over(self, partitions: Iterable[Partition]) -> None:
+        """Start counting claimed partitions, instead of any others."""
+        self._partitions = {partition.partition: partition for partition in partitions}
+
+    async def release(self) -> None:
+        """Write what was counted and count nothing more until the next claim."""
+        while self._partitions:
+            await self._settled.wait()
+            # A sign of life may be under way: it must not meet the next owner's epoch.
+            async with self._flushing:
+                if self._settled.is_set():
+                    self._partitions = {}
+
+    async def count(self, record: Record) -> None:
+        """Count a record; waits while too much is counted that is not written."""
+        partition = self._partitions.get(record.partition)
+        if partition is None:
+            # Read before its partition was given away; whoever claims it reads it again.
+            return
+        try:
+            counted = partition.count(record, self._pending)
+        except MissingRecords as gap:
+            end_process(str(gap))
+        if counted:
+            self._settled.clear()
+            self._dirty.set()
+        if self._pending.outcomes > self._settings.unflushed_outcomes_limit:
+            self._room.clear()
+            await self._room.wait()
+
+    async def run(self) -> NoReturn:
+        """Flush for ever."""
+        loop = asyncio.get_running_loop()
+        heartbeat_due = loop.time()
+        while True:
+            await self._wait_for_news(heartbeat_due - loop.time())
+            started = loop.time()
+            alive = started >= heartbeat_due
+            if alive:
+                heartbeat_due = started + self._settings.heartbeat_seconds
+            async with self._flushing:
+                await self._flush(everything=alive)
+            await asyncio.sleep(self._settings.flush_floor_seconds - (loop.time() - started))
+
+    async def _wait_for_news(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(max(seconds, 0)):
+                await self._dirty.wait()
+        except TimeoutError:
+            pass
+
+    async def _flush(self, *, everything: bool) -> None:
+        delta, self._pending = self._pending, Delta()
+        self._dirty.clear()
+        flush = build(self._topic, delta, self._partitions, self._caught_up, everything=everything)
+        tries = 0
+        while flush.advances:
+            await self._bury_all(delta.dead_letters)
+            try:
+                result = await transact(self._engine, flush)
+            except Fenced as fenced:
+                end_process(f"{fenced}; what was counted here and not written is counted there")
+            except CommitUnknown as unknown:
+                end_process(f"the answer to a commit was lost: {unknown}")
+            if result is Result.WRITTEN:
+                break
+            if result is Result.REFUSED:
+                await self._recount(delta)
+                return
+            await asyncio.sleep(RETRY_SECONDS[min(tries, len(RETRY_SECONDS) - 1)])
+            tries += 1
+        self._written(delta)
+
+    def _written(self, delta: Delta) -> None:
+        for record in delta.records if self._refusals else ():
+            self._refusals.pop((record.partition, record.offset), None)
+        self._buried.clear()
+        self._notify(delta.touched())
+        self._room.set()
+        if not self._pending:
+            self._settled.set()
+
+    async def _bury_all(self, letters: Iterable[DeadLetter]) -> None:
+        """Bury what was not buried by an earlier try: the progress may only pass what Kafka has."""
+        for letter in letters:
+            place = (letter.partition, letter.offset, letter.index)
+            if place not in self._buried:
+                logger.error("%s/%d@%d[%s] goes to the dead letters: %s", letter.topic, *place, letter.reason)
+                await self._bury(letter)
+                self._buried.add(place)
+
+    async def _recount(self, delta: Delta) -> None:
+        """Find what Postgres refuses, and count everything since the last flush again without it."""
+        refusals, partitions = await self._look_for_refusals(delta)
+        if not refusals:
+            end_process("Postgres refused a flush, but none of its outcomes alone")
+        for place, indices in refusals.items():
+            self._refusals.setdefault(place, {}).update(indices)
+        # From here to the end nothing awaits: no record can slip in between.
+        records = delta.records + self._pending.records
+        self._pending = Delta()
+        self.take_over(partitions)
+        for record in records:
+            partition = self._partitions[record.partition]
+            partition.count(record, self._pending, self._refusals.get((record.partition, record.offset)))
+        self._dirty.set()
+
+    async def _look_for_refusals(self, delta: Delta) -> tuple[Refusals, list[Partition]]:
+        epochs = {partition.partition: partition.epoch for partition in self._partitions.values()}
+        while True:
+            try:
+                refusals = await find_refusals(self._engine, self._topic, delta.records)
+                return refusals, await self._claimer.reload(epochs)
+            except Fenced as fenced:
+                end_process(str(fenced))
+            except STORAGE_ERRORS as error:
+                logger.warning("looking for what Postgres refused, trying again: %s", error)
+                await asyncio.sleep(RETRY_SECONDS[-1])

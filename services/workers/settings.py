@@ -1,0 +1,38 @@
+"""What a worker may be told."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _own_name() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+class WorkerSettings(BaseSettings):
+    """From the environment: HEADGATE_WORKER_NAME, HEADGATE_WORKER_SESSION_TIMEOUT_SECONDS, …"""
+
+    model_config = SettingsConfigDict(env_prefix="HEADGATE_WORKER_", extra="ignore")
+
+    name: str = Field(default_factory=_own_name)
+    """Who claimed a partition, for people who look."""
+    session_timeout_seconds: float = 6.0
+    """How long Kafka waits for a silent worker before its partitions go to another."""
+    claim_timeout_seconds: float = 20.0
+    """How long a claim, or the flush before a handover, may take before the process ends."""
+    stalled_transaction_seconds: float = 3.0
+    """After how long Postgres rolls back what a frozen worker left open: its locks hold up who takes over."""
+    flush_floor_seconds: float = 0.005
+    """The least time between the starts of two flushes."""
+    unflushed_outcomes_limit: int = 50_000
+    """How many outcomes may be counted and not yet written before reading stops."""
+    heartbeat_seconds: float = 1.0
+    """How often an idle partition says that it is counted up to its end."""
+    evaluation_floor_seconds: float = 0.05
+    """The least time between the starts of two evaluations of one experiment."""
+    sweep_seconds: float = 1.0
+    """How often every running experiment is looked at, touched or not."""

@@ -1,0 +1,69 @@
+"""The counting tables as dictionaries: what flushes add up to, and what a claim reads back."""
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from services.storage.claims import UnitEvent
+from services.workers.counts import Delta
+from services.workers.partitions import Partition
+from services.workers.units import UnitLedger
+
+TOPIC = "outcomes.v1"
+
+
+@dataclass
+class Tables:
+    """One partition's share of the database."""
+
+    next_offset: int = 0
+    tick: int = 0
+    outcomes_counted: int = 0
+    duplicates_dropped: int = 0
+    sequences: dict[UUID, int] = field(default_factory=dict)
+    missing: Counter[UUID] = field(default_factory=Counter)
+    experiments: dict[tuple[object, ...], list[int]] = field(
+        default_factory=lambda: defaultdict(lambda: [0] * 8)
+    )
+    routes: dict[tuple[object, ...], list[int]] = field(default_factory=lambda: defaultdict(lambda: [0] * 6))
+    chunks: dict[tuple[UUID, int, UnitEvent], dict[int, bytes]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )
+    exposed: Counter[tuple[UUID, int, int]] = field(default_factory=Counter)
+
+    def commit(self, delta: Delta) -> None:
+        """Write a flush."""
+        for moved in delta.partitions.values():
+            assert moved.from_offset == self.next_offset
+            self.next_offset, self.tick = moved.to_offset, moved.tick
+            self.outcomes_counted += moved.outcomes_counted
+            self.duplicates_dropped += moved.duplicates_dropped
+        for row in delta.gateway_rows():
+            self.sequences[row.gateway] = row.next_sequence
+            self.missing[row.gateway] += row.missing
+        for row in delta.experiment_rows():
+            _add(self.experiments[row[:5]], row[5:])
+        for row in delta.route_rows():
+            _add(self.routes[row[:3]], row[3:])
+        for chunk in delta.seal_units():
+            self.chunks[chunk.experiment_id, chunk.phase, chunk.event][chunk.chunk] = chunk.units
+        self.exposed.update(exposure[:3] for exposure in delta.exposures())
+
+    def claim(self) -> Partition:
+        """Read everything back, as a new owner does."""
+        partition = Partition(TOPIC, 0, 1, self.next_offset, self.tick, dict(self.sequences))
+        for (experiment_id, phase, event), chunks in self.chunks.items():
+            ledger = partition.ledgers.setdefault((experiment_id, phase), UnitLedger())
+            for number in sorted(chunks):
+                ledger.of(event).load(number, chunks[number])
+        return partition
+
+
+def _sums(columns: int) -> defaultdict[tuple[object, ...], list[int]]:
+    return defaultdict(lambda: [0] * columns)
+
+
+def _add(sums: list[int], numbers: tuple[object, ...]) -> None:
+    for index, number in enumerate(numbers):
+        assert isinstance(number, int)
+        sums[index] += number
