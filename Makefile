@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint format demo dev loop-bench lock clean
+.PHONY: help setup test lint format demo dev loop-bench bench-gateway lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
@@ -24,7 +24,7 @@ dev: $(READY) ## all services on this machine, with Kafka and Postgres (ARGS="--
 	@exec $(BIN)/headgate dev $(ARGS)
 
 test: $(READY) ## every test, on real Kafka and Postgres (ARGS="-k routing")
-	@exec $(BIN)/python -m pytest $(ARGS)
+	@exec $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile $(ARGS)
 
 lint: $(READY) ## formatting, rules, types and layers
 	$(BIN)/ruff format --check .
@@ -38,6 +38,9 @@ format: $(READY) ## format, and fix what can be fixed by itself
 
 loop-bench: $(READY) ## from a bad answer to the rollback: how long the whole loop takes
 	@exec $(BIN)/python -m benchmarks.loop $(ARGS)
+
+bench-gateway: $(READY) ## CPU per request, next to TensorZero, Envoy and bare relays (ARGS="--json")
+	@exec $(BIN)/python -m benchmarks.gateway $(ARGS)
 
 lock: $(READY) ## bring the locks in line with pyproject.toml, and Kafka's jars (needs uv; ARGS=--upgrade)
 	@command -v uv >/dev/null || { echo "make lock needs uv: https://docs.astral.sh/uv/" >&2; exit 1; }

@@ -8,6 +8,7 @@ import itertools
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
@@ -20,13 +21,32 @@ from tests.stack import Servers, running_servers
 
 SESSION = uuid.uuid4().hex[:8]
 NUMBERS = itertools.count()
-SENTENCE = pytest.StashKey[str]()
+SENTENCES = pytest.StashKey[set[str]]()
+REPORTED = "headgate_servers"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make room for the sentences that say which servers were used."""
+    config.stash[SENTENCES] = set()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what a parallel worker used."""
+    node.config.stash[SENTENCES].update(getattr(node, "workeroutput", {}).get(REPORTED, ()))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In a parallel worker, hand on what was used."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output[REPORTED] = sorted(session.config.stash[SENTENCES])
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say which servers were used, if any were."""
-    if SENTENCE in config.stash:
-        terminalreporter.write_line(config.stash[SENTENCE])
+    for sentence in sorted(config.stash[SENTENCES]):
+        terminalreporter.write_line(sentence)
 
 
 @pytest.fixture(scope="session")
@@ -36,11 +56,13 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Servers]:
     reporter = request.config.pluginmanager.getplugin("terminalreporter")
 
     def say(line: str) -> None:
+        if reporter is None:  # a parallel worker has no terminal
+            return
         with capture.global_and_fixture_disabled():
             reporter.write(f"\n{line}")
 
     with running_servers(say) as servers:
-        request.config.stash[SENTENCE] = servers.sentence
+        request.config.stash[SENTENCES].add(servers.sentence)
         yield servers
 
 

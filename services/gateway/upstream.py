@@ -27,6 +27,10 @@ class UpstreamRequest:
     body: bytes
     connect_timeout_seconds: float
     total_timeout_seconds: float
+    first_byte_timeout_seconds: float | None = None
+    """From asking to the first byte of the answer's body, or to its end."""
+    idle_timeout_seconds: float | None = None
+    """The longest silence between two pieces of the body."""
 
 
 class UpstreamAnswer(Protocol):

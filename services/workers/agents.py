@@ -78,8 +78,6 @@ def build_app(
         autodiscover=False,
         PartitionAssignor=CompleteAssignor,
         TableManager=NoTables,
-        # Without standbys Faust leaves its own assignor for Kafka's round robin, which needs no state.
-        table_standby_replicas=0,
         store="memory://",
     )
     app.ownership = ownership
