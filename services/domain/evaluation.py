@@ -88,15 +88,12 @@ class Evaluation:
             return self.situation.promotion.figures
         return max(self.situation.guardrails, key=lambda v: v.figures.get("e_value", 0.0)).figures
 
-    def body(self) -> dict[str, Any]:
-        """The evaluation as JSON for people and programs; adds the interval, which decides nothing."""
-        interval = _interval(self.inputs)
+    def evidence(self) -> dict[str, Any]:
+        """What a decision rests on, as JSON: the loudest figures by name, and everything that was judged."""
         return {
+            **self.figures,
             "judgement": {"kind": type(self.judgement).__name__.lower(), **asdict(self.judgement)},
             "verdicts": [asdict(verdict) for verdict in self.verdicts],
-            "error_rate_difference": (
-                {"insufficient": interval.reason} if isinstance(interval, Insufficient) else asdict(interval)
-            ),
             "totals": {role.label: _totals(self.inputs.counts, role) for role in Role},
             "share": self.inputs.share_bp / BASIS_POINTS,
             "step": self.inputs.step,
@@ -104,6 +101,12 @@ class Evaluation:
             "evidence_age_seconds": self.inputs.evidence_age_seconds,
             "method": METHOD,
         }
+
+    def body(self) -> dict[str, Any]:
+        """The evidence and the interval of the difference, which decides nothing and takes its time."""
+        interval = _interval(self.inputs)
+        shown = {"insufficient": interval.reason} if isinstance(interval, Insufficient) else asdict(interval)
+        return {**self.evidence(), "error_rate_difference": shown}
 
     def inputs_body(self) -> dict[str, Any]:
         """The inputs as JSON, to be stored with a decision and read back by ``inputs_from``."""

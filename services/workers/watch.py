@@ -6,7 +6,6 @@ import asyncio
 import logging
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -98,26 +97,29 @@ class Watch:
 
     async def _record(self, snapshot: EvidenceSnapshot, evaluation: Evaluation) -> None:
         judgement = evaluation.judgement
-        is_new = isinstance(judgement, Act) and _once(judgement, snapshot) not in self._decided
-        if not is_new and not self._is_to_be_shown(judgement.rule):
+        # The decision first and by itself: traffic waits for it, and for nothing else here.
+        if isinstance(judgement, Act) and _once(judgement, snapshot) not in self._decided:
+            await self._decide(snapshot, evaluation, judgement)
+        elif not self._is_to_be_shown(judgement.rule):
             return
-        body = evaluation.body()
         async with self._engine.begin() as connection:
-            if isinstance(judgement, Act) and is_new:
-                decision = _decision(snapshot, evaluation, judgement, body)
-                if await _publish(connection, decision):
-                    logger.info("%s: %s: %s", snapshot.experiment.key, decision.action, decision.reason)
             await evidence.record_evaluation(
                 connection,
                 self.experiment_id,
                 phase=snapshot.experiment.phase,
                 rule=judgement.rule,
                 sentence=judgement.reason,
-                body=body,
+                body=evaluation.body(),
             )
-        if isinstance(judgement, Act):
-            self._decided.add(_once(judgement, snapshot))
         self._shown = (judgement.rule, asyncio.get_running_loop().time())
+
+    async def _decide(self, snapshot: EvidenceSnapshot, evaluation: Evaluation, act: Act) -> None:
+        decision = _decision(snapshot, evaluation, act)
+        async with self._engine.begin() as connection:
+            is_first = await _publish(connection, decision)
+        if is_first:
+            logger.info("%s: %s: %s", snapshot.experiment.key, decision.action, decision.reason)
+        self._decided.add(_once(act, snapshot))
 
     def _is_to_be_shown(self, rule: str) -> bool:
         if self._shown is None or self._shown[0] != rule:
@@ -168,7 +170,7 @@ def _tick(at: datetime) -> int:
     return int(at.timestamp()) // MINUTE
 
 
-def _decision(snapshot: EvidenceSnapshot, evaluation: Evaluation, act: Act, body: dict[str, Any]) -> Decision:
+def _decision(snapshot: EvidenceSnapshot, evaluation: Evaluation, act: Act) -> Decision:
     offsets = {str(partition): offset for partition, offset in snapshot.freshness.offsets.items()}
     return Decision(
         decision_id=new_id(),
@@ -182,7 +184,7 @@ def _decision(snapshot: EvidenceSnapshot, evaluation: Evaluation, act: Act, body
         decided_at=snapshot.now,
         next_step=act.next_step,
         next_share_bp=act.next_share_bp,
-        evidence={**evaluation.figures, **body},
+        evidence=evaluation.evidence(),
         inputs={**evaluation.inputs_body(), "offsets": offsets},
         method=METHOD,
     )
