@@ -168,7 +168,9 @@ def _print_summary(result: DemoResult, *, to_stdout: bool) -> None:
         f"{result.units:,} distinct users, {result.totals.duplicates_dropped} repeats dropped",
     )
     console = Console(stderr=not to_stdout)
-    console.print(table, width=None if console.is_terminal else 110, crop=False)
+    if not console.is_terminal:
+        console = Console(stderr=not to_stdout, width=110)
+    console.print(table)
 
 
 def _seconds(value: float | None) -> str:

@@ -19,6 +19,8 @@ def create_engine(
         settings.database_url,
         pool_size=settings.database_pool_size,
         pool_pre_ping=True,
+        # The connection used last has its statements prepared, and is the likeliest to be alive.
+        pool_use_lifo=True,
         connect_args={
             "application_name": application_name,
             "connect_timeout": 5,
