@@ -33,7 +33,10 @@ def create_app(settings: ApiSettings, engine: AsyncEngine) -> FastAPI:
     """Return the application. Raises InvalidDefinition where no admin key is set."""
     admin_key = settings.admin_key.get_secret_value()
     if not admin_key:
-        raise InvalidDefinition("HEADGATE_ADMIN_KEY", "is not set; whoever has it controls all traffic")
+        raise InvalidDefinition(
+            "HEADGATE_ADMIN_KEY",
+            "is not set; set it to a long random string, as whoever has it controls all traffic",
+        )
     app = FastAPI(title="Headgate control plane", version=version("headgate"), description=DESCRIPTION)
     app.state.engine = engine
     app.add_middleware(Guard, admin_key=admin_key)

@@ -13,7 +13,24 @@ from services.storage.evaluations import StoredEvaluation
 async def view_experiment(connection: AsyncConnection, experiment: Experiment) -> ExperimentView:
     """Return an experiment as callers see it."""
     route = await routes.get(connection, experiment.route_key)
-    return ExperimentView.of(experiment, route.allocation, await _waiting_for(connection, experiment))
+    waiting_for = await _waiting_for(connection, experiment)
+    because = await _concluded_because(connection, experiment)
+    return ExperimentView.of(experiment, route.allocation, waiting_for, because)
+
+
+async def _concluded_because(connection: AsyncConnection, experiment: Experiment) -> str | None:
+    """Return the reason of the decision that ended the experiment, where one did."""
+    if experiment.conclusion not in ("promoted", "rolled_back"):
+        return None
+    ending = "promote" if experiment.conclusion == "promoted" else "rollback"
+    return next(
+        (
+            f"{decision.reason} (decided by {decision.actor})"
+            for decision in await decisions.of_experiment(connection, experiment.experiment_id)
+            if decision.action == ending and decision.state == "applied"
+        ),
+        None,
+    )
 
 
 async def _waiting_for(connection: AsyncConnection, experiment: Experiment) -> WaitingFor | None:

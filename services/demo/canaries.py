@@ -71,7 +71,7 @@ class GoodCanary:
 async def run_bad_canary(world: World) -> BadCanary:
     """1 % errors on the control, 30 % on the treatment, 10 % share, 200 requests a second."""
     screen, api = world.screen, world.api
-    screen.heading("A bad canary: 1 % → 30 % errors, at a 10 % share of 200 requests/s")
+    screen.heading("A bad canary: 30 % errors where the control has 1 %, at a 10 % share of 200 requests/s")
     await create_variant(api, "bot-steady", world.provider_url, "sim:error_rate=0.01,latency_ms=5")
     await create_variant(api, "bot-broken", world.provider_url, "sim:error_rate=0.30,latency_ms=5")
     await create_route(api, "support-bot", "bot-steady")
@@ -89,7 +89,9 @@ async def run_bad_canary(world: World) -> BadCanary:
         traffic.answers, treatment="bot-broken", share=0.10, tested_errors=tested_errors(decision)
     )
     bad = _bad_canary(experiment, decision, timing)
-    if bad.succeeded and timing:
+    if bad.succeeded and not timing:
+        screen.good("rolled back, before this client had seen enough to say how fast")
+    elif timing and bad.succeeded:
         screen.good(
             f"rolled back {timing.seconds_to_rollback:.2f} s after its first failed request, "
             f"{timing.loop_ms:.0f} ms after the outcome that proved it; {bad.canary_requests} requests hit it"

@@ -149,8 +149,8 @@ def _print_summary(result: DemoResult, *, to_stdout: bool) -> None:
     for name in ("canary", "conclusion", "took", "what it cost"):
         table.add_column(name)
     table.add_row(
-        "bad: 1 % → 30 % errors",
-        bad.conclusion,
+        "bad: 30 % errors against 1 %",
+        bad.conclusion.replace("_", " "),
         f"{_seconds(bad.seconds_to_rollback)} of bad traffic (loop {bad.loop_ms or 0:.0f} ms)",
         f"{bad.canary_requests} requests saw it; e = {bad.e_value or 0:.3g}",
     )

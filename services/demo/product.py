@@ -24,6 +24,7 @@ from services.embedded.stack import Stack
 
 PROVIDER_KEY = "sk-simulated-provider"
 """The simulated provider takes any key; the gateway finds this one in its environment."""
+SERVERS_LOOKED_AT_EVERY_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,11 @@ class Addresses:
         return f"http://127.0.0.1:{self.provider_port}"
 
 
+def new_admin_key() -> str:
+    """Return a key nobody can guess."""
+    return f"admin-{secrets.token_urlsafe(12)}"
+
+
 @dataclass(slots=True)
 class Product:
     """Every service of Headgate as a supervised process, on a Kafka and a Postgres that are there already.
@@ -77,7 +83,7 @@ class Product:
     topic_prefix: str = ""
     workers: int = 1
     settings: dict[str, str] = field(default_factory=dict)
-    admin_key: str = field(default_factory=lambda: f"admin-{secrets.token_urlsafe(12)}")
+    admin_key: str = field(default_factory=new_admin_key)
     supervisor: Supervisor = field(init=False)
     _watching: asyncio.Task[None] | None = None
 
@@ -140,21 +146,46 @@ class Product:
         )
 
 
+async def _keep_running(stack: Stack, say: Say) -> None:
+    """Start Kafka or Postgres again where it has ended by itself: same port, same data."""
+    while True:
+        await asyncio.sleep(SERVERS_LOOKED_AT_EVERY_SECONDS)
+        for server in (stack.kafka, stack.postgres):
+            if not server.process.running:
+                say(f"{server.name} exited with code {server.process.returncode}; starting it again")
+                await asyncio.to_thread(server.start)
+
+
 @asynccontextmanager
 async def on_embedded_stack(
-    say: Say, addresses: Addresses, *, workers: int = 1, data: Path | None = None
+    say: Say,
+    addresses: Addresses,
+    *,
+    workers: int = 1,
+    data: Path | None = None,
+    admin_key: str | None = None,
 ) -> AsyncIterator[tuple[Product, Stack]]:
     """Run the product on an embedded Kafka and Postgres; data is thrown away unless ``data`` is given."""
     place = data or Path(tempfile.mkdtemp(prefix="headgate-"))
     place.mkdir(parents=True, exist_ok=True)
     stack = Stack(data, say=say)
+    watching: asyncio.Task[None] | None = None
     try:
         await asyncio.to_thread(stack.start)
+        watching = asyncio.create_task(_keep_running(stack, say))
         async with Product(
-            stack.bootstrap_servers, stack.database_url, place, say, addresses=addresses, workers=workers
+            stack.bootstrap_servers,
+            stack.database_url,
+            place,
+            say,
+            addresses=addresses,
+            workers=workers,
+            admin_key=admin_key or new_admin_key(),
         ) as product:
             yield product, stack
     finally:
+        if watching is not None:
+            watching.cancel()
         await asyncio.to_thread(stack.stop)
         if data is None:
             shutil.rmtree(place, ignore_errors=True)

@@ -1,22 +1,22 @@
-"""The simulated answers, in OpenAI's and Azure OpenAI's form."""
+"""The simulated answers in OpenAI's and Azure OpenAI's form: errors, and what all surfaces share."""
 
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
 from services.demo.provider_behaviour import Fault
 
-_encode = msgspec.json.Encoder().encode
-_TEXT = "the gate opens for water that runs clear and shuts before a flood comes through it"
-_WORDS = tuple(_TEXT.split(" "))
-_CREATED = 1_700_000_000
+CREATED = 1_700_000_000
+
+encode = msgspec.json.Encoder().encode
 _numbers = itertools.count(1)
 
 REFUSALS = {
     Fault.RATE_LIMIT: (429, "rate_limit_exceeded", "Rate limit reached (simulated)."),
+    Fault.OVERLOADED: (503, "overloaded", "The server is overloaded (simulated)."),
     Fault.UNAUTHORIZED: (401, "invalid_api_key", "Incorrect API key provided (simulated)."),
     Fault.FORBIDDEN: (403, "permission_denied", "Not allowed (simulated)."),
     Fault.NOT_FOUND: (404, "model_not_found", "The model does not exist (simulated)."),
@@ -28,62 +28,44 @@ REFUSALS = {
 """Faults that are a complete answer: status, code, message."""
 
 
-def error(status: int, code: str, message: str) -> bytes:
-    """Return an error's body."""
-    kind = "server_error" if status >= 500 else "invalid_request_error"
-    return _encode({"error": {"message": message, "type": kind, "param": None, "code": code}})
-
-
-class Completion:
-    """One answer: the same words for the same number of tokens."""
-
-    def __init__(self, model: str, tokens: int, prompt_bytes: int, *, filtered: bool) -> None:
-        self._id = f"chatcmpl-sim-{next(_numbers)}"
-        self._model = model
-        self._filtered = filtered
-        self._tokens = 0 if filtered else tokens
-        prompt_tokens = max(1, prompt_bytes // 4)
-        self.usage = {
-            "prompt_tokens": prompt_tokens,
-            "completion_tokens": self._tokens,
-            "total_tokens": prompt_tokens + self._tokens,
-        }
-
-    @property
-    def _finish_reason(self) -> str:
-        return "content_filter" if self._filtered else "stop"
-
-    def _words(self) -> list[str]:
-        return [f"{_WORDS[i % len(_WORDS)]} " for i in range(self._tokens)]
-
-    def _document(self, kind: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
-        return {
-            "id": self._id,
-            "object": kind,
-            "created": _CREATED,
-            "model": self._model,
-            "choices": choices,
-        }
+class Answer(Protocol):
+    """A good answer on one surface."""
 
     def whole(self) -> bytes:
-        """Return the answer as one JSON document."""
-        message = {"role": "assistant", "content": "".join(self._words()), "refusal": None}
-        choice = {"index": 0, "message": message, "finish_reason": self._finish_reason, "logprobs": None}
-        return _encode(self._document("chat.completion", [choice]) | {"usage": self.usage})
+        """Return it as one JSON document."""
 
-    def events(self, *, with_usage: bool) -> list[bytes]:
-        """Return the answer as server-sent events: one a token, the finish, the usage if wanted, the end."""
-        extra: dict[str, Any] = {"usage": None} if with_usage else {}
-        deltas: list[tuple[dict[str, str], str | None]] = [({"role": "assistant", "content": ""}, None)]
-        deltas += [({"content": word}, None) for word in self._words()]
-        deltas += [({}, self._finish_reason)]
-        events = [
-            self._event([{"index": 0, "delta": delta, "finish_reason": reason, "logprobs": None}], extra)
-            for delta, reason in deltas
-        ]
-        if with_usage:
-            events.append(self._event([], {"usage": self.usage}))
-        return [*events, b"data: [DONE]\n\n"]
+    def failed(self) -> bytes:
+        """Return, with status 200, that it failed."""
 
-    def _event(self, choices: list[dict[str, Any]], extra: dict[str, Any]) -> bytes:
-        return b"data: " + _encode(self._document("chat.completion.chunk", choices) | extra) + b"\n\n"
+    def events(self) -> list[bytes]:
+        """Return it as server-sent events."""
+
+    def failed_event(self) -> bytes:
+        """Return the event that says, in the middle of a stream, that it failed."""
+
+
+def error(status: int, code: str, message: str) -> bytes:
+    """Return an error's body."""
+    return encode({"error": error_object(status, code, message)})
+
+
+def error_object(status: int, code: str, message: str) -> dict[str, Any]:
+    """Return what an error's body holds."""
+    kind = "server_error" if status >= 500 else "invalid_request_error"
+    return {"message": message, "type": kind, "param": None, "code": code}
+
+
+def server_error() -> bytes:
+    """Return the body of an error that the provider is to blame for."""
+    return error(500, "server_error", "The server had an error (simulated).")
+
+
+def new_id(prefix: str) -> str:
+    """Return an identifier."""
+    return f"{prefix}-sim-{next(_numbers)}"
+
+
+def event(document: object, name: str | None = None) -> bytes:
+    """Return a server-sent event."""
+    head = b"" if name is None else b"event: " + name.encode() + b"\n"
+    return head + b"data: " + encode(document) + b"\n\n"

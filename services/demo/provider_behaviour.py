@@ -19,6 +19,9 @@ class Fault(StrEnum):
     """What can become of a request."""
 
     ERROR = "error"
+    ERROR_INSIDE = "error_inside"
+    """An error in an answer that began as a good one."""
+    OVERLOADED = "overloaded"
     RATE_LIMIT = "rate_limit"
     UNAUTHORIZED = "unauthorized"
     FORBIDDEN = "forbidden"
@@ -31,9 +34,18 @@ class Fault(StrEnum):
     HANG = "hang"
     REFUSE = "refuse"
     GARBAGE = "garbage"
+    WRONG_LENGTH = "wrong_length"
+    """More comes than was announced."""
+    TRUNCATED = "truncated"
+    """Half an answer, ended as if it were a whole one."""
     BROKEN = "broken"
+    """Half an answer, then the connection ends."""
     BROKEN_EARLY = "broken_early"
+    """The head of an answer, then the connection ends."""
     STALL = "stall"
+    """Half an answer, then silence."""
+    SLOW = "slow"
+    """The head of an answer at once, its first byte after ``slow_ms``."""
 
 
 class Behaviour(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,6 +62,7 @@ class Behaviour(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     latency_sigma: float = 0.3
     token_ms: float = 0.0
     tokens: int = 16
+    slow_ms: float = 1_000.0
 
 
 _RATES = (

@@ -12,7 +12,7 @@ from services.demo.provider_behaviour import Behaviour, Fate, Fault, Luck, behav
 _FAILED = (
     frozenset(Fault)
     - {Fault.BAD_REQUEST, Fault.UNPROCESSABLE, Fault.CONTENT_FILTER}
-    - {Fault.CONTENT_FILTER_400}
+    - {Fault.CONTENT_FILTER_400, Fault.SLOW}
 )
 
 

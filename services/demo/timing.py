@@ -21,8 +21,8 @@ class RollbackTiming:
     ``seconds_to_rollback``: from the first failed answer of the treatment to the last request it was given.
     ``loop_ms``: from the answer with which the evidence first reached 1/α, replayed in the order in which
     the clients got their answers, to the first request that was served the new split. Where the worker saw
-    some of the control's errors later than the clients did, and so crossed where the replay does not, it is
-    the last of the treatment's errors that the decision rests on.
+    some of the control's errors later than the clients did, or errors of other clients too, and so crossed
+    where the replay does not, it is the last seen of the treatment's errors that the decision rests on.
     ``proved_at`` and ``served_at`` are the two ends of it, in seconds of the monotonic clock.
     """
 
@@ -43,7 +43,7 @@ def time_rollback(
 ) -> RollbackTiming | None:
     """Time a rollback; None where the treatment was never proved worse, or never left.
 
-    ``tested_errors`` is how many errors of the treatment the decision rests on.
+    ``tested_errors`` is how many errors of the treatment the decision rests on; 0: there was none.
     """
     treated = [answer for answer in answers if answer.variant == treatment]
     failed_at = [answer.finished_at for answer in treated if answer.failed]
@@ -67,6 +67,7 @@ def time_rollback(
 def _crossed_at(answers: Sequence[Answer], treatment: str, share: float, tested_errors: int) -> float | None:
     failed_units: set[str] = set()
     treatment_errors = control_errors = others = 0
+    last_error_at = None
     for answer in sorted(answers, key=lambda answer: answer.finished_at):
         if not answer.failed:
             others += 1
@@ -78,6 +79,7 @@ def _crossed_at(answers: Sequence[Answer], treatment: str, share: float, tested_
             control_errors += 1
             continue
         treatment_errors += 1
+        last_error_at = answer.finished_at
         evidence = rollback_evidence(
             [TickCounts(0, share, treatment_errors, control_errors, others)],
             first_tick=0,
@@ -87,4 +89,4 @@ def _crossed_at(answers: Sequence[Answer], treatment: str, share: float, tested_
         crossed = isinstance(evidence, Evidence) and evidence.crossed
         if crossed or treatment_errors == tested_errors:
             return answer.finished_at
-    return None
+    return last_error_at if tested_errors else None

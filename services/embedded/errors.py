@@ -3,6 +3,7 @@
 EmbeddedError
 ├── ProcessDied          a server ended although it should run; carries the tail of its log
 ├── NotReady             a server runs but does not answer in time; carries the tail of its log
+├── DirectoryInUse       another process keeps its data in this directory
 ├── JarMismatch          a downloaded jar is not the one in the lock
 └── DownloadFailed       the jars could not be fetched
 """
@@ -18,6 +19,10 @@ class ProcessDied(EmbeddedError):
 
 class NotReady(EmbeddedError):
     """A server runs but does not answer in time."""
+
+
+class DirectoryInUse(EmbeddedError):
+    """Another process keeps its data in this directory."""
 
 
 class JarMismatch(EmbeddedError):

@@ -1,8 +1,34 @@
 """Where a server keeps its files: a directory that is given and stays, or a scratch one that goes with it."""
 
+import fcntl
+import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import TextIO
+
+from services.embedded.errors import DirectoryInUse
+
+
+def claim(directory: Path) -> TextIO:
+    """Hold a directory for this process until the file is closed; the kernel closes it with the process.
+
+    Two servers on one directory destroy its data, so the second is refused before it touches anything.
+    """
+    file = (directory / "in-use-by").open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        owner = file.read().strip() or "unknown"
+        file.close()
+        raise DirectoryInUse(
+            f"{directory} is in use by process {owner}; stop that one, or name another directory"
+        ) from None
+    file.truncate(0)
+    file.write(f"{os.getpid()}\n")
+    file.flush()
+    return file
 
 
 class Place:
@@ -16,8 +42,10 @@ class Place:
             self.path = given.resolve()
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.scratch = None
+        self._claim = claim(self.path)
 
     def clear(self) -> None:
-        """Remove it, if it is temporary."""
+        """Let go of it, and remove it if it is temporary."""
+        self._claim.close()
         if self.scratch:
             shutil.rmtree(self.scratch, ignore_errors=True)

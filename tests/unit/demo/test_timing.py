@@ -26,9 +26,16 @@ def test_it_runs_from_the_answer_that_proved_it_to_the_first_of_the_new_split() 
 
 
 def test_nothing_is_timed_where_nothing_was_proved() -> None:
-    assert time_rollback(answers(failing=0), treatment="broken", share=0.1, tested_errors=100) is None
-    assert time_rollback(answers(failing=1), treatment="broken", share=0.1, tested_errors=100) is None
-    assert time_rollback(answers(failing=40)[:-1], treatment="broken", share=0.1, tested_errors=100) is None
+    nothing = {"treatment": "broken", "share": 0.1, "tested_errors": 0}
+    assert time_rollback(answers(failing=0), **nothing) is None
+    assert time_rollback(answers(failing=1), **nothing) is None
+    assert time_rollback(answers(failing=40)[:-1], treatment="broken", share=0.1, tested_errors=5) is None
+
+
+def test_errors_that_only_other_clients_saw_do_not_stop_the_watch() -> None:
+    timing = time_rollback(answers(failing=2), treatment="broken", share=0.1, tested_errors=3)
+    assert timing is not None
+    assert timing.proved_at == 1.6
 
 
 def test_what_the_worker_proved_earlier_counts_from_the_last_error_it_had_seen() -> None:
