@@ -20,7 +20,7 @@ class UpstreamFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class UpstreamRequest:
-    """One POST to a provider."""
+    """One request to a provider."""
 
     url: str
     headers: dict[str, str]
@@ -31,6 +31,7 @@ class UpstreamRequest:
     """From asking to the first byte of the answer's body, or to its end."""
     idle_timeout_seconds: float | None = None
     """The longest silence between two pieces of the body."""
+    method: str = "POST"
 
 
 class UpstreamAnswer(Protocol):

@@ -1,4 +1,4 @@
-"""The upstream on aiohttp's client."""
+"""The upstream on aiohttp's client: what the gateway's own transport is measured and tested against."""
 
 from __future__ import annotations
 
