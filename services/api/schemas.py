@@ -14,11 +14,14 @@ from urllib.parse import urlsplit
 import msgspec
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
 
+from services.api.reliability import BreakerBody, ProbeBody
 from services.domain.configuration import (
     ConfigVersion,
+    EndpointAuth,
     EndpointConfig,
     EndpointKind,
     OnBlind,
+    SelectionRule,
     UnitFallback,
     VariantConfig,
 )
@@ -33,8 +36,8 @@ from services.domain.experiment import (
 )
 
 Value = TypeVar("Value")
-_SECRET = re.compile(r"(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+)")
-_OWNED_BY_HEADGATE = frozenset({"model", "messages", "stream"})
+_SECRET = re.compile(r"(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+|command:[A-Za-z0-9_-]+)")
+_OWNED_BY_HEADGATE = frozenset({"model", "messages", "stream", "stream_options"})
 MAX_VARIANT_PART_BYTES = 150_000
 """Of a variant's prompt and of its parameters: a route's two variants must fit into one Kafka record."""
 
@@ -42,7 +45,9 @@ MAX_VARIANT_PART_BYTES = 150_000
 def _reference(secret: str) -> str:
     # The message must not repeat what was sent: it may be the secret itself.
     if not _SECRET.fullmatch(secret):
-        raise ValueError("must be a reference, env:NAME or file:/path; secrets themselves are never stored")
+        raise ValueError(
+            "must be a reference, env:NAME, file:/path or command:NAME; secrets themselves are never stored"
+        )
     return secret
 
 
@@ -106,7 +111,10 @@ class EndpointBody(Body):
     kind: EndpointKind
     base_url: Annotated[str, Field(max_length=2_000), AfterValidator(_http_url)]
     secret: Annotated[str, Field(max_length=1_000), AfterValidator(_reference)] | None = Field(
-        default=None, description="A reference to the provider's key: env:NAME or file:/path"
+        default=None, description="A reference to the provider's key: env:NAME, file:/path or command:NAME"
+    )
+    auth: EndpointAuth = Field(
+        default="default", description="Send the secret as the kind does, as `api-key`, or as a bearer token"
     )
     api_version: str | None = Field(default=None, max_length=100)
     model: str | None = Field(
@@ -117,11 +125,19 @@ class EndpointBody(Body):
     connect_timeout_seconds: Seconds = 5.0
     first_byte_timeout_seconds: Seconds = 60.0
     total_timeout_seconds: Seconds = 600.0
+    stream_usage: bool = Field(
+        default=True, description="Ask streams for their token counts, where the provider knows the option"
+    )
+    max_concurrency: int | None = Field(
+        default=None, ge=1, description="The most requests under way at a time, for each gateway"
+    )
+    breaker: BreakerBody | None = Field(default=None, description="The release's defaults when absent")
+    probe: ProbeBody | None = Field(default=None, description="Ask it regularly; leave it out when it fails")
 
     def config(self, key: str, version: ConfigVersion) -> EndpointConfig:
         """Return the endpoint as it is stored and published."""
-        fields = self.model_dump(exclude={"key", "kind"})
-        return EndpointConfig(version=version, key=key, endpoint_kind=self.kind, **fields)
+        fields = self.model_dump(exclude={"kind"}) | {"endpoint_kind": self.kind}
+        return msgspec.convert(fields | {"key": key, "version": version}, EndpointConfig)
 
 
 class NewEndpoint(EndpointBody):
@@ -147,6 +163,10 @@ class VariantBody(Body):
     model: str | None = Field(default=None, min_length=1, max_length=200)
     system_prompt: Annotated[str, AfterValidator(_storable)] | None = None
     parameters: Annotated[dict[str, Any], AfterValidator(_free_parameters)] = {}
+    selection: SelectionRule = Field(
+        default="weighted",
+        description="Among endpoints of one priority: by weight, or the less loaded of two drawn ones",
+    )
 
     def config(self, key: str) -> VariantConfig:
         """Return the variant as it is stored and published."""
@@ -156,6 +176,7 @@ class VariantBody(Body):
             model=self.model,
             system_prompt=self.system_prompt,
             parameters=self.parameters,
+            selection=self.selection,
         )
 
 

@@ -10,9 +10,17 @@ from uuid import UUID
 import msgspec
 from pydantic import BaseModel
 
+from services.api.reliability import BreakerBody, ProbeBody
 from services.domain.allocation import Allocation
 from services.domain.assignment import BASIS_POINTS
-from services.domain.configuration import EndpointConfig, EndpointKind, UnitFallback, VariantConfig
+from services.domain.configuration import (
+    EndpointAuth,
+    EndpointConfig,
+    EndpointKind,
+    SelectionRule,
+    UnitFallback,
+    VariantConfig,
+)
 from services.domain.decision import Decision, DecisionState
 from services.domain.events import DecisionAction
 from services.domain.experiment import Conclusion, Experiment, ExperimentKind, ExperimentStatus
@@ -35,6 +43,7 @@ class EndpointView(BaseModel):
     kind: EndpointKind
     base_url: str
     secret: str | None
+    auth: EndpointAuth
     api_version: str | None
     model: str | None
     priority: int
@@ -42,11 +51,17 @@ class EndpointView(BaseModel):
     connect_timeout_seconds: float
     first_byte_timeout_seconds: float
     total_timeout_seconds: float
+    stream_usage: bool
+    drained: bool
+    max_concurrency: int | None
+    breaker: BreakerBody | None
+    probe: ProbeBody | None
 
     @classmethod
     def of(cls, endpoint: EndpointConfig) -> EndpointView:
         """Return what callers see of an endpoint."""
-        return cls(kind=endpoint.endpoint_kind, **msgspec.structs.asdict(endpoint))
+        settings = {"breaker": BreakerBody.of(endpoint.breaker), "probe": ProbeBody.of(endpoint.probe)}
+        return cls(kind=endpoint.endpoint_kind, **(msgspec.structs.asdict(endpoint) | settings))
 
 
 class VariantView(BaseModel):
@@ -57,6 +72,7 @@ class VariantView(BaseModel):
     model: str | None
     system_prompt: str | None
     parameters: dict[str, Any]
+    selection: SelectionRule
 
     @classmethod
     def of(cls, variant: VariantConfig) -> VariantView:
@@ -186,6 +202,7 @@ class ExperimentView(BaseModel):
     definition: dict[str, Any]
     allocation: AllocationView
     waiting_for: WaitingFor | None
+    concluded_because: str | None
     created_at: datetime
     started_at: datetime | None
     step_started_at: datetime | None
@@ -193,19 +210,25 @@ class ExperimentView(BaseModel):
 
     @classmethod
     def of(
-        cls, experiment: Experiment, allocation: Allocation, waiting_for: WaitingFor | None
+        cls,
+        experiment: Experiment,
+        allocation: Allocation,
+        waiting_for: WaitingFor | None,
+        concluded_because: str | None,
     ) -> ExperimentView:
         """Return what callers see of an experiment; ``allocation`` is its route's."""
+        promoted = experiment.conclusion == "promoted"
         served = allocation.experiment_id == experiment.experiment_id
         standing = asdict(experiment)
         return cls(
             **{name: standing[name] for name in _STANDING},
             route=experiment.route_key,
             treatment=experiment.definition.treatment,
-            treatment_share=allocation.treatment_share_bp / BASIS_POINTS if served else 0.0,
+            treatment_share=allocation.treatment_share_bp / BASIS_POINTS if served else float(promoted),
             definition=msgspec.to_builtins(experiment.definition),
             allocation=AllocationView.of(allocation),
             waiting_for=waiting_for,
+            concluded_because=concluded_because,
         )
 
 

@@ -10,7 +10,7 @@ import sys
 import click
 
 from services.cli import running
-from services.domain.errors import HeadgateError
+from services.cli.failures import sentence_of
 
 
 class _Commands(click.Group):
@@ -19,8 +19,11 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
-        except HeadgateError as error:
-            click.echo(f"headgate: {error}", err=True)
+        except Exception as error:
+            sentence = sentence_of(error)
+            if sentence is None:
+                raise
+            click.echo(f"headgate: {sentence}", err=True)
             sys.exit(1)
 
 
@@ -30,18 +33,39 @@ def main() -> None:
     """Measured canaries behind an OpenAI-compatible gateway.
 
     `headgate demo` shows the loop at work, `headgate dev` keeps the whole product running on this machine.
-    Services read their settings from the environment (HEADGATE_KAFKA, HEADGATE_DATABASE_URL, …).
+    Services read their settings from the environment:
+
+    \b
+    HEADGATE_KAFKA          bootstrap servers (127.0.0.1:9092)
+    HEADGATE_DATABASE_URL   postgresql://user:password@host:5432/name
+    HEADGATE_TOPIC_PREFIX   put before every topic and group
+    HEADGATE_ADMIN_KEY      api: who has it controls all traffic
+    HEADGATE_API_HOST, HEADGATE_API_PORT             127.0.0.1, 8081
+    HEADGATE_GATEWAY_HOST, HEADGATE_GATEWAY_PORT     127.0.0.1, 8080
+    HEADGATE_GATEWAY_STATE_DIR                       snapshot and journals
+    HEADGATE_LOG_LEVEL                               INFO
     """
 
 
 @main.command()
-def gateway() -> None:
+@click.option("--processes", default=1, show_default=True, help="Processes that serve the one port.")
+def gateway(processes: int) -> None:
     """Serve clients: the data plane."""
     from services.gateway.app import serve
+    from services.gateway.place import Place
+    from services.gateway.processes import run_processes
     from services.gateway.settings import GatewaySettings
     from services.messaging.settings import KafkaSettings
 
-    running.serve(lambda stop: serve(GatewaySettings(), KafkaSettings(), stop))
+    settings, kafka = GatewaySettings(), KafkaSettings()
+
+    def run(place: Place) -> None:
+        running.serve(lambda stop: serve(settings, kafka, stop, place=place))
+
+    if processes > 1:
+        running.set_up_logging()
+        sys.exit(run_processes(processes, settings, run))
+    run(Place())
 
 
 @main.command()

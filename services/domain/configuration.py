@@ -13,8 +13,11 @@ from uuid import UUID
 import msgspec
 
 EndpointKind = Literal["openai", "azure_openai"]
+EndpointAuth = Literal["default", "api_key", "bearer"]
+"""How a secret is sent: as the header ``api-key``, as a bearer token, or as the kind does by default."""
 UnitFallback = Literal["request", "reject"]
 OnBlind = Literal["control", "hold"]
+SelectionRule = Literal["weighted", "least_loaded"]
 
 ConfigVersion = tuple[int, int]
 """(database timeline, counter)."""
@@ -26,6 +29,37 @@ class _State(msgspec.Struct, frozen=True, kw_only=True):
     version: ConfigVersion
 
 
+class BreakerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """When an endpoint is left alone for a while, and how it comes back (docs/reliability.md).
+
+    The defaults are meant for endpoints that are down. A variant that fails in a third of its requests is
+    for its experiment to judge, on evidence that a breaker would spoil.
+    """
+
+    window_seconds: float = 10.0
+    minimum_requests: int = 50
+    error_ratio: float = 0.6
+    """Opens when at least ``minimum_requests`` ended in the window and this fraction of them failed."""
+    consecutive_failures: int = 10
+    """Opens after so many in a row, whatever the window holds."""
+    open_seconds: float = 1.0
+    """The first time; doubled each time that it opens again soon."""
+    longest_open_seconds: float = 60.0
+    """Also bounds what a provider may ask for with ``Retry-After``."""
+    trial_requests: int = 3
+    """Half-open: how many requests may be under way at a time."""
+    successes_to_close: int = 2
+
+
+class ProbeSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """A GET that each gateway asks of an endpoint; ``path`` is appended to its base URL."""
+
+    path: str
+    interval_seconds: float = 10.0
+    timeout_seconds: float = 2.0
+    expect_status: int = 200
+
+
 class EndpointConfig(_State, frozen=True, kw_only=True, tag="endpoint"):
     """One provider deployment. ``model`` overrides the variant's; priority 0 is asked first."""
 
@@ -33,6 +67,7 @@ class EndpointConfig(_State, frozen=True, kw_only=True, tag="endpoint"):
     endpoint_kind: EndpointKind
     base_url: str
     secret: str | None = None
+    auth: EndpointAuth = "default"
     api_version: str | None = None
     model: str | None = None
     priority: int = 0
@@ -40,6 +75,15 @@ class EndpointConfig(_State, frozen=True, kw_only=True, tag="endpoint"):
     connect_timeout_seconds: float = 5.0
     first_byte_timeout_seconds: float = 60.0
     total_timeout_seconds: float = 600.0
+    stream_usage: bool = True
+    """Ask streams for their usage, where the caller did not; not every provider knows the option."""
+    drained: bool = False
+    """Taken out by hand: gets no new requests."""
+    max_concurrency: int | None = None
+    """The most requests under way at a time, for each gateway."""
+    breaker: BreakerSettings | None = None
+    """None: the defaults of the release that runs."""
+    probe: ProbeSettings | None = None
 
     @property
     def name(self) -> str:
@@ -55,6 +99,8 @@ class VariantConfig(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None = None
     system_prompt: str | None = None
     parameters: dict[str, Any] = {}
+    selection: SelectionRule = "weighted"
+    """How one of several endpoints with the same priority is chosen."""
 
 
 class ExperimentConfig(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,15 +9,18 @@
     ├── Forbidden                403  the key may not do this
     ├── PayloadTooLarge          413  the body is over the limit
     ├── Unserveable              503  the gateway has nobody to ask
-    │   ├── NoHealthyEndpoints   503  every endpoint of the variant is drained or unknown
-    │   ├── EndpointUnavailable  503  the only endpoint could not be reached
-    │   └── AllEndpointsFailed   503  each endpoint was tried and failed
+    │   ├── NoHealthyEndpoints   503  every endpoint of the variant is open, drained, unhealthy or unknown
+    │   ├── EndpointUnavailable  503  one endpoint was asked and did not answer; no other could be
+    │   ├── AllEndpointsFailed   503  several endpoints were asked, and each failed
+    │   └── ConcurrencyLimited   429  the endpoints that could be asked have all they may have
     └── InstallationMismatch     –    topics, partitions or schema are not what was recorded; refuses to start
 
 Every message says what to do next.
 """
 
 from __future__ import annotations
+
+from services.domain.status import OutcomeStatus
 
 
 class HeadgateError(Exception):
@@ -84,28 +87,45 @@ class PayloadTooLarge(HeadgateError):
 
 
 class Unserveable(HeadgateError):
-    """The gateway has nobody to pass the request on to."""
+    """The gateway has nobody to pass the request on to.
+
+    ``retry_after_seconds``, where known, is when asking again makes sense. ``outcome_status`` is what the
+    request came to if no endpoint was asked.
+    """
 
     http_status = 503
     code = "unserveable"
+    outcome_status = OutcomeStatus.UNSERVEABLE
+
+    def __init__(self, message: str, *, retry_after_seconds: int | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class NoHealthyEndpoints(Unserveable):
-    """Every endpoint of the variant is drained, unknown or without its secret."""
+    """Nobody was asked: each endpoint's breaker is open, or it is drained, unhealthy or unknown."""
 
     code = "no_healthy_endpoints"
 
 
 class EndpointUnavailable(Unserveable):
-    """The variant has one endpoint, and it could not be reached."""
+    """One endpoint was asked and gave no answer; there was no other, or no retry left for it."""
 
     code = "endpoint_unavailable"
 
 
 class AllEndpointsFailed(Unserveable):
-    """Each of the variant's endpoints was tried, and each failed."""
+    """Several endpoints were asked, and none gave an answer."""
 
     code = "all_endpoints_failed"
+
+
+class ConcurrencyLimited(Unserveable):
+    """Nobody was asked: each endpoint that could be has as many requests as it may have."""
+
+    http_status = 429
+    code = "concurrency_limit"
+    outcome_status = OutcomeStatus.REJECTED
 
 
 class InstallationMismatch(HeadgateError):

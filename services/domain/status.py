@@ -51,10 +51,20 @@ STATUS_RULES: tuple[StatusRule, ...] = (
     ),
     StatusRule(OutcomeStatus.CALLER_GONE, False, False, "the caller hung up before the answer was complete"),
     StatusRule(OutcomeStatus.REJECTED, False, False, "the gateway itself answered 401, 403, 404, 413 or 429"),
-    StatusRule(OutcomeStatus.PROVIDER_ERROR, True, True, "the provider answered 5xx, or what is not HTTP"),
+    StatusRule(
+        OutcomeStatus.PROVIDER_ERROR,
+        True,
+        True,
+        "the provider answered 5xx, an error inside a 2xx, or what is not HTTP or not JSON",
+    ),
     StatusRule(OutcomeStatus.TIMEOUT, True, True, "no answer in time (also the provider's own 408)"),
     StatusRule(OutcomeStatus.CONNECTION_FAILED, True, True, "the endpoint could not be reached, or hung up"),
-    StatusRule(OutcomeStatus.STREAM_BROKEN, True, False, "the answer broke off after its first byte"),
+    StatusRule(
+        OutcomeStatus.STREAM_BROKEN,
+        True,
+        False,
+        "the answer broke off after its first byte, or an error came inside it",
+    ),
     StatusRule(
         OutcomeStatus.PROVIDER_REFUSED,
         True,

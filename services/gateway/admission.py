@@ -1,4 +1,4 @@
-"""Who may come in: bearer keys, looked up by their hash, and the routes each may use."""
+"""Who may come in: keys, looked up by their hash, and the routes each may use."""
 
 from __future__ import annotations
 
@@ -19,12 +19,21 @@ def hash_key(key: bytes) -> str:
 
 
 def authenticate(
-    authorization: bytes | None, credentials: Mapping[str, CredentialConfig]
+    authorization: bytes | None, api_key: bytes | None, credentials: Mapping[str, CredentialConfig]
 ) -> CredentialConfig:
-    """Return whose key the request carries. Raises Unauthorized without ever repeating the key."""
-    if authorization is None or not authorization.lower().startswith(_BEARER):
-        raise Unauthorized("no API key; send `Authorization: Bearer <key>` with a key of this gateway")
-    credential = credentials.get(hash_key(authorization[len(_BEARER) :].strip()))
+    """Return whose key the request carries, by the values of the two headers it may come in.
+
+    Raises Unauthorized without ever repeating the key.
+    """
+    if authorization is not None and authorization[: len(_BEARER)].lower() == _BEARER:
+        key = authorization[len(_BEARER) :].strip()
+    elif api_key is not None:
+        key = api_key.strip()
+    else:
+        raise Unauthorized(
+            "no API key; send `Authorization: Bearer <key>`, or `api-key: <key>`, with a key of this gateway"
+        )
+    credential = credentials.get(hash_key(key))
     if credential is None:
         raise Unauthorized(
             "this API key is not known here; ask for one with POST /v1/keys on the control api"

@@ -1,32 +1,46 @@
-"""What the gateway reads out of answers: token counts, and whether the content filter spoke."""
+"""What the gateway reads out of answers: token counts, and how the provider says it went.
+
+One shape covers all surfaces: whole answers, the chunks of chat and text completions, and the events of
+responses, which wrap the answer in ``response``.
+"""
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import msgspec
 
+from services.domain.status import OutcomeStatus, status_of_response
+
 CONTENT_FILTER = "content_filter"
+_CALLERS_FAULTS = ("invalid_", "image_", "empty_image", "unsupported_", "failed_to_download")
+"""How codes begin with which a response fails on account of what was asked."""
 
 
 class _Usage(msgspec.Struct):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
 
 
 class _Choice(msgspec.Struct):
     finish_reason: str | None = None
 
 
-class _Error(msgspec.Struct):
+class _Problem(msgspec.Struct):
     code: Any = None
+    reason: str | None = None
 
 
 class _Answer(msgspec.Struct):
+    type: str | None = None
+    code: Any = None
     usage: _Usage | None = None
     choices: list[_Choice] | None = None
-    error: _Error | str | None = None
+    error: _Problem | str | None = None
+    incomplete_details: _Problem | None = None
+    response: _Answer | None = None
 
 
 _decode = msgspec.json.Decoder(_Answer).decode
@@ -35,53 +49,86 @@ _decode = msgspec.json.Decoder(_Answer).decode
 class Reading:
     """What has been seen so far of one answer."""
 
-    __slots__ = ("completion_tokens", "content_filtered", "error", "prompt_tokens")
+    __slots__ = ("_fault", "completion_tokens", "content_filtered", "error", "finished", "prompt_tokens")
 
     def __init__(self) -> None:
         self.prompt_tokens: int | None = None
         self.completion_tokens: int | None = None
         self.content_filtered = False
         self.error = False
+        """Whether the provider reports an error inside its answer."""
+        self.finished = False
+        """Whether a stream has said that there is nothing more to come but its end."""
+        self._fault: object = None
 
-    def read(self, document: bytes | memoryview) -> None:
-        """Read a whole JSON answer, or the data of one event. What is not understood changes nothing."""
+    def read_whole(self, document: bytes) -> bool:
+        """Read a whole answer; say whether it is JSON."""
         try:
-            answer = _decode(document)
+            self._take(_decode(document))
+        except msgspec.ValidationError:
+            # JSON of another shape than expected is the provider's business.
+            return True
         except (msgspec.DecodeError, UnicodeDecodeError):
-            return
+            return False
+        return True
+
+    def read_event(self, data: bytes) -> bool:
+        """Read the data of one event; say whether it carries usage and nothing else.
+
+        What is not understood changes nothing.
+        """
+        try:
+            answer = _decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return False
+        self._take(answer)
+        return answer.usage is not None and answer.choices == []
+
+    def status(self, http_status: int) -> OutcomeStatus:
+        """Return what a whole answer comes to."""
+        status = status_of_response(http_status, content_filtered=self.content_filtered)
+        if status is OutcomeStatus.OK and self.error:
+            by_caller = isinstance(self._fault, str) and self._fault.startswith(_CALLERS_FAULTS)
+            return OutcomeStatus.CALLER_ERROR if by_caller else OutcomeStatus.PROVIDER_ERROR
+        return status
+
+    def _take(self, answer: _Answer) -> None:
         if answer.usage is not None:
-            self.prompt_tokens = answer.usage.prompt_tokens
-            self.completion_tokens = answer.usage.completion_tokens
-        if answer.choices and any(choice.finish_reason == CONTENT_FILTER for choice in answer.choices):
-            self.content_filtered = True
+            self._count(answer.usage)
+        if answer.choices:
+            self._note_reasons(answer.choices)
         if answer.error is not None:
-            self.error = True
-            if isinstance(answer.error, _Error) and answer.error.code == CONTENT_FILTER:
-                self.content_filtered = True
+            self._note_error(answer.error.code if isinstance(answer.error, _Problem) else None)
+        if answer.incomplete_details is not None and answer.incomplete_details.reason == CONTENT_FILTER:
+            self.content_filtered = True
+        if answer.type is not None:
+            self._take_typed(answer)
+
+    def _take_typed(self, answer: _Answer) -> None:
+        if answer.type == "error":
+            self._note_error(answer.code)
+        elif answer.response is not None:
+            self._take(answer.response)
+            self.finished = self.finished or answer.type in _TERMINAL
+
+    def _count(self, usage: _Usage) -> None:
+        prompt, completion = usage.prompt_tokens, usage.completion_tokens
+        self.prompt_tokens = usage.input_tokens if prompt is None else prompt
+        self.completion_tokens = usage.output_tokens if completion is None else completion
+
+    def _note_reasons(self, choices: list[_Choice]) -> None:
+        for choice in choices:
+            if choice.finish_reason is not None:
+                self.finished = True
+                if choice.finish_reason == CONTENT_FILTER:
+                    self.content_filtered = True
+
+    def _note_error(self, code: object) -> None:
+        self.error = True
+        if code is not None:
+            self._fault = code
+        if code == CONTENT_FILTER:
+            self.content_filtered = True
 
 
-_WORTH_READING = re.compile(rb'"usage"\s*:\s*\{|"content_filter"|"error"\s*:\s*[{"]')
-_DATA = b"data:"
-_LONGEST_LINE = 1024 * 1024
-
-
-class StreamReading(Reading):
-    """Reads a stream of events as it passes by. Chunks may cut lines anywhere."""
-
-    __slots__ = ("_rest",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._rest = b""
-
-    def feed(self, chunk: bytes) -> None:
-        """Take the next chunk; only lines that may hold something of interest are decoded."""
-        if self._rest:
-            chunk = self._rest + chunk
-        end = chunk.rfind(b"\n") + 1
-        self._rest = chunk[end:] if len(chunk) - end <= _LONGEST_LINE else b""
-        if _WORTH_READING.search(chunk, 0, end) is None:
-            return
-        for line in chunk[:end].splitlines():
-            if line.startswith(_DATA) and _WORTH_READING.search(line) is not None:
-                self.read(line[len(_DATA) :].strip())
+_TERMINAL = frozenset({"response.completed", "response.incomplete", "response.failed"})

@@ -7,23 +7,33 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from random import SystemRandom
+from dataclasses import dataclass
+from random import Random
 
 from services.domain.errors import NotFound
-from services.gateway.aiohttp_upstream import AiohttpUpstream
 from services.gateway.asgi import Receive, Scope, Send
-from services.gateway.chat import Chat, refuse
+from services.gateway.collector import Collector
 from services.gateway.config import ConfigStore
 from services.gateway.failover import Failover
+from services.gateway.health import HealthBook
 from services.gateway.leases import watch_leases
+from services.gateway.metrics import Metrics
+from services.gateway.observation import Observation
 from services.gateway.outcomes import OutcomePublisher
+from services.gateway.place import Place
+from services.gateway.probes import Prober
 from services.gateway.rejections import MethodNotAllowed
+from services.gateway.retry_budget import RetryBudgets
+from services.gateway.secret_commands import SecretCommands
 from services.gateway.secret_references import SecretResolver
 from services.gateway.selection import Selection
 from services.gateway.server import address_of, listen, serve_until
+from services.gateway.serving import Serving, refuse
 from services.gateway.settings import GatewaySettings
 from services.gateway.snapshot import keep_snapshot, load_snapshot, snapshot_path
-from services.gateway.status_pages import MODELS_PATH, StatusPages
+from services.gateway.status_pages import StatusPages
+from services.gateway.surfaces import called_by, model_asked_for
+from services.gateway.transport.client import PooledUpstream
 from services.gateway.upstream import Upstream
 from services.messaging.consumer import follow
 from services.messaging.publisher import Publisher
@@ -33,36 +43,39 @@ from services.messaging.topics import TopicNames
 logger = logging.getLogger(__name__)
 
 Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
+ALONE = Place()
+LEAVE_TO_OTHERS_SECONDS = 5.0
 
 
 class Application:
     """The paths of the gateway, as one plain ASGI callable."""
 
-    def __init__(self, chat: Chat, pages: StatusPages) -> None:
-        self._chat = chat
+    def __init__(self, serving: Serving, pages: StatusPages, observation: Observation) -> None:
+        self._serving = serving
         self._pages: dict[str, Handler] = {
             "/healthz": pages.healthz,
             "/readyz": pages.readyz,
-            MODELS_PATH: pages.models,
+            "/metrics": observation.metrics,
+            "/endpoints": observation.endpoints,
         }
         self._models = pages.models
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, method = scope["path"], scope["method"]
-        if path == "/v1/chat/completions":
-            handler: Handler | None = self._chat
-            allowed = "POST"
-        else:
-            handler = self._pages.get(path)
-            allowed = "GET"
-            if handler is None and path.startswith(MODELS_PATH + "/"):
-                handler = self._models
-        if handler is None:
+        call = called_by(path)
+        if call is not None and method == "POST":
+            await self._serving.serve(call, scope, receive, send)
+            return
+        page = self._pages.get(path)
+        if page is None and model_asked_for(path) is not None:
+            page = self._models
+        if page is not None and method == "GET":
+            await page(scope, receive, send)
+        elif page is None and call is None:
             await refuse(send, NotFound(f"nothing is served at {path}; try POST /v1/chat/completions"))
-        elif method != allowed:
-            await refuse(send, MethodNotAllowed(f"{path} takes {allowed} only"))
         else:
-            await handler(scope, receive, send)
+            allowed = "GET" if call is None else "POST"
+            await refuse(send, MethodNotAllowed(f"{path} takes {allowed} only"))
 
 
 async def serve(
@@ -71,13 +84,15 @@ async def serve(
     stop: asyncio.Event,
     *,
     on_listening: Callable[[str], None] = lambda _: None,
+    place: Place = ALONE,
 ) -> None:
     """Serve until ``stop``; then finish what is being served, flush the outcomes and return.
 
-    ``on_listening`` is told the address.
+    ``on_listening`` is told the address. ``place`` is given to a process that is one of several.
     """
     settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    bound = listen(settings.host, settings.port)
+    bound = listen(settings.host, settings.port) if place.shared is None else place.shared.bound
+    place.stop_with_parent(stop)
     publisher = Publisher(kafka, client_id="headgate-gateway")
     outcomes = OutcomePublisher(
         publisher,
@@ -87,13 +102,17 @@ async def serve(
         limit_bytes=settings.outcome_buffer_bytes,
     )
     store = ConfigStore(on_installation=outcomes.start)
-    upstream = AiohttpUpstream()
-    application = compose(settings, store, upstream, outcomes)
+    upstream = PooledUpstream()
+    commands = SecretCommands(settings.secret_commands)
+    secrets = SecretResolver(commands=commands)
+    parts = compose(settings, store, upstream, outcomes, secrets, place=place)
     try:
-        async with _background(settings, kafka, store):
+        async with _background(settings, kafka, store, commands, parts):
+            if place.shared is not None:
+                await _until_ready(store, stop)
             logger.info("gateway %s listens on %s", outcomes.gateway, address_of(bound))
             on_listening(address_of(bound))
-            await serve_until(application, bound, stop, grace_seconds=settings.stream_grace_seconds)
+            await serve_until(parts.application, bound, stop, grace_seconds=settings.stream_grace_seconds)
     finally:
         await outcomes.stop(within_seconds=settings.flush_grace_seconds)
         await publisher.stop()
@@ -101,25 +120,55 @@ async def serve(
         logger.info("gateway %s stopped", outcomes.gateway)
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The application, and what works for it in the background."""
+
+    application: Application
+    prober: Prober
+    observation: Observation
+
+
 def compose(
     settings: GatewaySettings,
     store: ConfigStore,
     upstream: Upstream,
     outcomes: OutcomePublisher,
+    secrets: SecretResolver,
     clock: Callable[[], float] = time.time,
-) -> Application:
-    """Return the application over its parts. ``clock`` is what evidence leases are judged by."""
-    selection = Selection(SecretResolver(), SystemRandom())
-    failover = Failover(upstream, selection, max_answer_bytes=settings.max_answer_bytes)
-    chat = Chat(store, failover, outcomes, max_body_bytes=settings.max_body_bytes, clock=clock)
-    return Application(chat, StatusPages(store, selection, outcomes, chat, clock))
+    place: Place = ALONE,
+) -> Parts:
+    """Put the parts together. ``clock`` is what evidence leases are judged by."""
+    book = HealthBook(None if place.shared is None else place.share)
+    selection = Selection(secrets, book, Random())  # noqa: S311 - spreads load, keeps no secret
+    budgets = RetryBudgets(settings.retry_budget_share, settings.retry_budget_minimum_per_second)
+    failover = Failover(upstream, selection, budgets, max_answer_bytes=settings.max_answer_bytes)
+    metrics = Metrics(outcomes)
+    serving = Serving(store, failover, metrics, max_body_bytes=settings.max_body_bytes, clock=clock)
+    collector = Collector(place.number, store, book, metrics, budgets, outcomes, serving, clock)
+    observation = Observation(place, collector, outcomes)
+    pages = StatusPages(store, selection, outcomes, serving, collector, clock)
+    application = Application(serving, pages, observation)
+    return Parts(application, Prober(upstream, secrets, book, clock), observation)
+
+
+async def _until_ready(store: ConfigStore, stop: asyncio.Event) -> None:
+    """Leave callers to the other processes until there is something to serve by, unless that takes long."""
+    waiting = [asyncio.create_task(event.wait()) for event in (store.first_read, stop)]
+    await asyncio.wait(waiting, timeout=LEAVE_TO_OTHERS_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
 
 
 @asynccontextmanager
 async def _background(
-    settings: GatewaySettings, kafka: KafkaSettings, store: ConfigStore
+    settings: GatewaySettings,
+    kafka: KafkaSettings,
+    store: ConfigStore,
+    commands: SecretCommands,
+    parts: Parts,
 ) -> AsyncIterator[None]:
-    """Keep the configuration current meanwhile. A bug in there ends the gateway rather than its upkeep."""
+    """Keep current what requests are served by. A bug in there ends the gateway rather than its upkeep."""
     snapshot = snapshot_path(settings.state_dir, kafka)
     if states := load_snapshot(snapshot):
         logger.info("starting from the snapshot %s", snapshot)
@@ -129,6 +178,9 @@ async def _background(
             group.create_task(follow(kafka, TopicNames(kafka.topic_prefix).config, store)),
             group.create_task(keep_snapshot(snapshot, store)),
             group.create_task(watch_leases(store)),
+            group.create_task(commands.keep_fresh()),
+            group.create_task(parts.prober.run(store)),
+            group.create_task(parts.observation.report()),
         ]
         try:
             yield

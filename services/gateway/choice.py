@@ -9,14 +9,14 @@ from uuid import UUID
 from services.domain.assignment import BASIS_POINTS, basis_point, is_treatment
 from services.domain.configuration import ExperimentConfig, UnitFallback
 from services.domain.events import AssignedTo, Role, UnitSource
-from services.gateway.body import ChatBody
+from services.gateway.body import RequestBody
 from services.gateway.leases import is_blind
 from services.gateway.rejections import InvalidRequest
 from services.gateway.view import ServedRoute
 
 
 def find_unit(
-    header: bytes | None, body: ChatBody, request_id: str, fallback: UnitFallback
+    header: bytes | None, body: RequestBody, request_id: str, fallback: UnitFallback
 ) -> tuple[str, UnitSource]:
     """Return the unit of a request and where it was found. Raises InvalidRequest where there must be one."""
     if header:

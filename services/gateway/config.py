@@ -39,6 +39,8 @@ class ConfigStore:
         self.view = ConfigView()
         self.source: Source = "none"
         self.changed = asyncio.Event()
+        self.first_read = asyncio.Event()
+        """Set once there is something to serve by."""
         self._clock = clock
         self._changed_at: float | None = None
         self._reading: ConfigView | None = None
@@ -111,6 +113,8 @@ class ConfigStore:
         self._changed_at = self._clock()
         self.changed.set()
         installation = self.view.installation
+        if installation is not None:
+            self.first_read.set()
         if installation is not None and not _same(installation, self._told):
             self._told = installation
             # Called before any request can be served by this configuration.

@@ -10,7 +10,7 @@ from services.domain.events import Attempt, Outcome, UnitSource
 from services.domain.status import OutcomeStatus
 from services.gateway.answers import Reading
 from services.gateway.asgi import Headers
-from services.gateway.body import ChatBody
+from services.gateway.body import RequestBody
 from services.gateway.choice import Choice
 from services.gateway.view import ServedRoute
 
@@ -23,7 +23,7 @@ class Exchange:
     started_at: float
     started: float
     route: ServedRoute
-    body: ChatBody
+    body: RequestBody
     unit_id: str
     unit_source: UnitSource
     choice: Choice

@@ -1,26 +1,30 @@
 """Asking a variant's endpoints, one after the other, until one has the first byte of an answer.
 
-Nothing has been sent to the caller yet, so a failure here can still be made good by the next endpoint. An
-answer that is not a stream is read whole for the same reason.
+Nothing has been sent to the caller yet, so a failure here can still be made good by another endpoint, as far
+as the retry budget goes. An answer that is not a stream is read whole for the same reason.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from services.domain.configuration import EndpointConfig, VariantConfig
-from services.domain.errors import AllEndpointsFailed, EndpointUnavailable, NoHealthyEndpoints, Unserveable
+from services.domain.errors import AllEndpointsFailed, EndpointUnavailable, Unserveable
 from services.domain.events import Attempt
-from services.domain.status import FAILOVER_STATUSES, OutcomeStatus, status_of_response
-from services.gateway.answers import Reading, StreamReading
+from services.domain.status import FAILOVER_STATUSES, OutcomeStatus
+from services.gateway.answers import Reading
 from services.gateway.asgi import Headers
-from services.gateway.body import ChatBody, Overrides
-from services.gateway.providers import is_event_stream, passed_on, upstream_request
-from services.gateway.selection import Candidate, Selection
-from services.gateway.upstream import Upstream, UpstreamAnswer, UpstreamFailed, UpstreamRequest
+from services.gateway.body import RequestBody
+from services.gateway.events import StreamReading
+from services.gateway.health import LiveAttempt
+from services.gateway.overrides import Overrides
+from services.gateway.providers import hides_usage, is_event_stream, passed_on, upstream_request
+from services.gateway.retry_after import retry_after_seconds
+from services.gateway.retry_budget import RetryBudgets
+from services.gateway.selection import Selection
+from services.gateway.upstream import Upstream, UpstreamAnswer, UpstreamFailed
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,93 +32,110 @@ class Reached:
     """An answer to serve."""
 
     endpoint_key: str
-    started: float
     status: OutcomeStatus
     http_status: int
     headers: Headers
     body: bytes
     reading: Reading
 
-    def as_attempt(self, status: OutcomeStatus) -> Attempt:
-        """Return the attempt this was, now that it is over."""
-        return _attempt(self.endpoint_key, status, self.http_status, self.started)
-
 
 @dataclass(frozen=True, slots=True)
 class ReachedStream(Reached):
-    """An answer to pass on as it comes; ``body`` is its first chunk."""
+    """An answer to pass on as it comes; ``body`` is its first chunk. ``end`` must be called."""
 
     reading: StreamReading
     stream: UpstreamAnswer
+    attempt: LiveAttempt
+
+    def end(self, status: OutcomeStatus) -> Attempt:
+        """The stream is over: its endpoint has room again. Returns the attempt that this was."""
+        return self.attempt.end(status, self.http_status, time.monotonic())
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A request on its way to a variant. ``attempts`` grows as endpoints fail."""
+    """A request on its way to a variant. ``attempts`` grows as endpoints are asked."""
 
+    route_key: str
     variant: VariantConfig
     overrides: Overrides
-    body: ChatBody
+    body: RequestBody
     attempts: list[Attempt]
-
-    def request_to(self, candidate: Candidate) -> UpstreamRequest:
-        """Return the request as the endpoint is asked."""
-        endpoint, secret = candidate
-        model = endpoint.model or self.variant.model or self.body.model
-        body = self.overrides.apply(self.body, endpoint.model)
-        return upstream_request(endpoint, secret, model, body, streams=self.body.streams)
 
 
 class Failover:
     """Finds an answer. ``max_answer_bytes`` bounds one that is read whole."""
 
-    def __init__(self, upstream: Upstream, selection: Selection, *, max_answer_bytes: int) -> None:
+    def __init__(
+        self, upstream: Upstream, selection: Selection, budgets: RetryBudgets, *, max_answer_bytes: int
+    ) -> None:
         self._upstream = upstream
         self._selection = selection
+        self._budgets = budgets
         self._max_answer_bytes = max_answer_bytes
 
     async def reach(self, job: Job, endpoints: Mapping[str, EndpointConfig]) -> Reached:
         """Return the first good answer, else the last bad one a provider gave. Raises Unserveable."""
         last_answer: Reached | None = None
-        failures: list[UpstreamFailed] = []
-        for candidate in self._selection.order(job.variant, endpoints):
-            key, started = candidate[0].key, time.monotonic()
+        failures: list[str] = []
+        budget = self._budgets.of(job.route_key, job.variant.key)
+        now = time.monotonic()
+        budget.request(now)
+        attempt = self._select(job, endpoints, now)
+        while attempt is not None:
             try:
-                reached = await self._ask(candidate, job, started)
+                reached = await self._ask(attempt, job)
             except UpstreamFailed as failure:
-                failures.append(failure)
-                job.attempts.append(_attempt(key, failure.status, 0, started))
-            except asyncio.CancelledError:
-                job.attempts.append(_attempt(key, OutcomeStatus.CALLER_GONE, 0, started))
+                failures.append(f"{attempt.endpoint.key}: {failure.reason}")
+                job.attempts.append(attempt.end(failure.status, 0, time.monotonic()))
+            except BaseException:
+                job.attempts.append(attempt.end(OutcomeStatus.CALLER_GONE, 0, time.monotonic()))
                 raise
             else:
-                job.attempts.append(reached.as_attempt(reached.status))
                 if reached.status not in FAILOVER_STATUSES:
                     return reached
                 last_answer = reached
+            now = time.monotonic()
+            attempt = self._select(job, endpoints, now)
+            if attempt is not None and not budget.spend(now):
+                attempt.release(now)
+                break
         if last_answer is not None:
             return last_answer
-        raise _nobody_answered(job, failures)
+        if not failures:
+            raise self._selection.shortage(job.variant, endpoints, job.body.model, now)
+        raise _nobody_answered(failures)
 
-    async def _ask(self, candidate: Candidate, job: Job, started: float) -> Reached:
-        endpoint = candidate[0]
+    def _select(self, job: Job, endpoints: Mapping[str, EndpointConfig], now: float) -> LiveAttempt | None:
+        tried = [attempt.endpoint_key for attempt in job.attempts]
+        return self._selection.pick(job.variant, endpoints, job.body.model, tried, now)
+
+    async def _ask(self, attempt: LiveAttempt, job: Job) -> Reached:
+        body = job.body
+        request = upstream_request(attempt.endpoint, attempt.secret, body, job.overrides)
         answer: UpstreamAnswer | None = None
         try:
-            async with asyncio.timeout(endpoint.first_byte_timeout_seconds):
-                answer = await self._upstream.open(job.request_to(candidate))
-                first = await answer.next_chunk()
-            if answer.status < 300 and job.body.streams and is_event_stream(answer.headers):
-                return _reached_stream(endpoint.key, started, answer, first)
-            return await self._read_whole(endpoint.key, started, answer, first)
-        except TimeoutError:
-            _close(answer)
-            seconds = endpoint.first_byte_timeout_seconds
-            raise UpstreamFailed(OutcomeStatus.TIMEOUT, f"no first byte within {seconds:g} s") from None
+            answer = await self._upstream.open(request)
+            first = await answer.next_chunk()
+            if answer.status < 300 and body.streams and is_event_stream(answer.headers):
+                return _stream(attempt, job, answer, first)
+            return await self._whole(attempt, job, answer, first)
         except BaseException:
             _close(answer)
             raise
 
-    async def _read_whole(self, key: str, started: float, answer: UpstreamAnswer, first: bytes) -> Reached:
+    async def _whole(self, attempt: LiveAttempt, job: Job, answer: UpstreamAnswer, first: bytes) -> Reached:
+        body = await self._read_whole(answer, first)
+        reading = Reading()
+        if not reading.read_whole(body) and answer.status < 300:
+            raise UpstreamFailed(OutcomeStatus.PROVIDER_ERROR, "its answer is not JSON")
+        status = reading.status(answer.status)
+        headers = passed_on(answer.headers)
+        wait = retry_after_seconds(headers, time.time()) if answer.status in (429, 503) else 0.0
+        job.attempts.append(attempt.end(status, answer.status, time.monotonic(), wait))
+        return Reached(attempt.endpoint.key, status, answer.status, headers, body, reading)
+
+    async def _read_whole(self, answer: UpstreamAnswer, first: bytes) -> bytes:
         parts, size, chunk = [first], len(first), first
         while chunk:
             chunk = await answer.next_chunk()
@@ -123,17 +144,24 @@ class Failover:
             if size > self._max_answer_bytes:
                 reason = f"its answer is over {self._max_answer_bytes:,} bytes"
                 raise UpstreamFailed(OutcomeStatus.PROVIDER_ERROR, reason)
-        body = b"".join(parts)
-        reading = Reading()
-        reading.read(body)
-        status = status_of_response(answer.status, content_filtered=reading.content_filtered)
-        return Reached(key, started, status, answer.status, passed_on(answer.headers), body, reading)
+        return b"".join(parts)
 
 
-def _reached_stream(key: str, started: float, answer: UpstreamAnswer, first: bytes) -> ReachedStream:
-    headers = passed_on(answer.headers)
+def _stream(attempt: LiveAttempt, job: Job, answer: UpstreamAnswer, first: bytes) -> ReachedStream:
+    now = time.monotonic()
+    attempt.answering(now)
+    # Its place in the outcome; whoever passes the stream on replaces it by what ``end`` returns.
+    job.attempts.append(attempt.so_far(OutcomeStatus.OK, answer.status, now))
+    endpoint, body = attempt.endpoint, job.body
     return ReachedStream(
-        key, started, OutcomeStatus.OK, answer.status, headers, first, StreamReading(), answer
+        endpoint.key,
+        OutcomeStatus.OK,
+        answer.status,
+        passed_on(answer.headers),
+        first,
+        StreamReading(body.surface, hides_usage=hides_usage(endpoint, body)),
+        answer,
+        attempt,
     )
 
 
@@ -142,20 +170,10 @@ def _close(answer: UpstreamAnswer | None) -> None:
         answer.close()
 
 
-def _attempt(endpoint_key: str, status: OutcomeStatus, http_status: int, started: float) -> Attempt:
-    return Attempt(endpoint_key, status, http_status, int((time.monotonic() - started) * 1e6))
-
-
-def _nobody_answered(job: Job, failures: list[UpstreamFailed]) -> Unserveable:
-    """Return the error for a variant none of whose endpoints answered at all."""
-    tried = [
-        f"{attempt.endpoint_key}: {failure}" for attempt, failure in zip(job.attempts, failures, strict=True)
-    ]
-    if not tried:
-        return NoHealthyEndpoints(
-            f"variant {job.variant.key!r} has no endpoint that can be asked: "
-            "each is drained, unknown here or without its secret; see /readyz of the gateway"
+def _nobody_answered(failures: list[str]) -> Unserveable:
+    """Return the error for a variant none of whose endpoints answered."""
+    if len(failures) == 1:
+        return EndpointUnavailable(
+            f"the endpoint that was asked could not answer ({failures[0]}), and no other may be; try again"
         )
-    if len(tried) == 1:
-        return EndpointUnavailable(f"the only endpoint could not answer ({tried[0]}); try again")
-    return AllEndpointsFailed(f"all {len(tried)} endpoints failed ({'; '.join(tried)}); try again")
+    return AllEndpointsFailed(f"all {len(failures)} endpoints failed ({'; '.join(failures)}); try again")

@@ -49,10 +49,13 @@ class SequenceJournal:
         """Make the journal of a gateway that starts."""
         state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = state_dir / f"{gateway}{_SUFFIX}"
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        new = path.with_suffix(".new")
+        file = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         head = _HEAD.pack(_MAGIC, gateway.bytes, installation.bytes, partitions)
         os.write(file, head + bytes(partitions * _NUMBER_BYTES))
+        # Only now can it be found: a process that starts beside this one never sees it half made or unlocked.
+        new.rename(path)
         return cls(path, file)
 
     def close(self) -> None:

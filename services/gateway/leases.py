@@ -24,7 +24,8 @@ def is_blind(experiment: ExperimentConfig, measured_at: Mapping[UUID, float], no
 
 def blind_experiments(view: ConfigView, now: float) -> list[ExperimentConfig]:
     """Return the running experiments that nobody measures."""
-    running = (route.config.experiment for route in view.routes.values())
+    # A list is made in one step, so this may be asked from another thread than the one that changes the view.
+    running = (route.config.experiment for route in list(view.routes.values()))
     return [one for one in running if one is not None and is_blind(one, view.measured_at, now)]
 
 

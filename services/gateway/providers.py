@@ -3,44 +3,80 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from urllib.parse import quote
 
 from services.domain.configuration import EndpointConfig
 from services.gateway.asgi import Headers
+from services.gateway.body import RequestBody
+from services.gateway.overrides import Overrides
+from services.gateway.surfaces import Surface
 from services.gateway.upstream import UpstreamRequest
 
-AZURE_API_VERSION = "2024-10-21"
-"""Asked for where the endpoint names none."""
-
-_PASSED_ON = frozenset({b"content-type", b"retry-after", b"retry-after-ms", b"openai-processing-ms"})
+_PASSED_ON = frozenset(
+    {b"content-type", b"retry-after", b"retry-after-ms", b"x-should-retry", b"openai-processing-ms"}
+)
 _RATE_LIMITS = b"x-ratelimit-"
 _UPSTREAM_REQUEST_ID = b"x-headgate-upstream-request-id"
 
 
 def upstream_request(
-    endpoint: EndpointConfig, secret: str | None, model: str, body: bytes, *, streams: bool
+    endpoint: EndpointConfig, secret: str | None, body: RequestBody, overrides: Overrides
 ) -> UpstreamRequest:
     """Return the request to one endpoint. Nothing of the caller's headers goes along."""
+    model = overrides.model_at(endpoint, body)
     headers = {
         "content-type": "application/json",
-        "accept": "text/event-stream" if streams else "application/json",
+        "accept": "text/event-stream" if body.streams else "application/json",
         "accept-encoding": "identity",
         "user-agent": "headgate",
     }
-    base_url = endpoint.base_url.rstrip("/")
-    if endpoint.endpoint_kind == "azure_openai":
-        version = endpoint.api_version or AZURE_API_VERSION
-        deployment = quote(model, safe="")
-        url = f"{base_url}/openai/deployments/{deployment}/chat/completions?api-version={version}"
-        if secret is not None:
-            headers["api-key"] = secret
-    else:
-        url = f"{base_url}/chat/completions"
-        if secret is not None:
-            headers["authorization"] = f"Bearer {secret}"
+    headers.update(credentials(endpoint, secret))
     return UpstreamRequest(
-        url, headers, body, endpoint.connect_timeout_seconds, endpoint.total_timeout_seconds
+        _url(endpoint, body.surface, model),
+        headers,
+        overrides.apply(body, model, asks_for_usage=hides_usage(endpoint, body)),
+        endpoint.connect_timeout_seconds,
+        endpoint.total_timeout_seconds,
+        endpoint.first_byte_timeout_seconds,
     )
+
+
+def credentials(endpoint: EndpointConfig, secret: str | None) -> dict[str, str]:
+    """Return the headers by which an endpoint knows us."""
+    if secret is None:
+        return {}
+    return {"authorization": f"Bearer {secret}"} if _sends_bearer(endpoint) else {"api-key": secret}
+
+
+def hides_usage(endpoint: EndpointConfig, body: RequestBody) -> bool:
+    """Say whether a stream is asked for its usage on our account, so that its caller must not see it."""
+    return endpoint.stream_usage and body.lacks_usage
+
+
+def _sends_bearer(endpoint: EndpointConfig) -> bool:
+    if endpoint.auth == "default":
+        return endpoint.endpoint_kind == "openai"
+    return endpoint.auth == "bearer"
+
+
+def _url(endpoint: EndpointConfig, surface: Surface, model: str) -> str:
+    if endpoint.endpoint_kind == "openai":
+        return f"{endpoint.base_url.rstrip('/')}/{surface.path}"
+    return _azure_url(endpoint.base_url, endpoint.api_version, surface, model)
+
+
+@lru_cache(maxsize=4096)
+def _azure_url(base_url: str, api_version: str | None, surface: Surface, model: str) -> str:
+    root = f"{base_url.rstrip('/')}/openai"
+    if api_version in (None, "v1"):
+        return f"{root}/v1/{surface.path}"
+    query = f"?api-version={quote(api_version or '', safe='')}"
+    if api_version == "preview":
+        return f"{root}/v1/{surface.path}{query}"
+    if surface.under_deployments:
+        return f"{root}/deployments/{quote(model, safe='')}/{surface.path}{query}"
+    return f"{root}/{surface.path}{query}"
 
 
 def passed_on(headers: Iterable[tuple[bytes, bytes]]) -> Headers:

@@ -1,7 +1,7 @@
 """What the gateway itself refuses, and the one shape every error has: OpenAI's.
 
 HeadgateError (services.domain.errors)
-├── InvalidRequest         400  the body is not a chat completion, or names no unit
+├── InvalidRequest         400  the body is not a request that can be routed, or names no unit
 ├── NotFound
 │   └── UnknownRoute       404  no such route: code model_not_found
 ├── Forbidden
@@ -25,6 +25,7 @@ _TYPES = {
     404: "invalid_request_error",
     405: "invalid_request_error",
     413: "invalid_request_error",
+    429: "rate_limit_error",
 }
 
 
@@ -66,18 +67,23 @@ class NotReady(Unserveable):
     code = "not_ready"
 
 
+def _error(message: str, status: int, code: str, param: str | None) -> dict[str, str | None]:
+    return {"message": message, "type": _TYPES.get(status, "server_error"), "param": param, "code": code}
+
+
 def error_body(message: str, *, status: int, code: str, param: str | None = None) -> bytes:
     """Return an error as the official client understands it."""
-    return _encode(
-        {
-            "error": {
-                "message": message,
-                "type": _TYPES.get(status, "server_error"),
-                "param": param,
-                "code": code,
-            }
-        }
-    )
+    return _encode({"error": _error(message, status, code, param)})
+
+
+def error_event(message: str, *, code: str, typed: bool) -> bytes:
+    """Return an error as the last event of a stream; ``typed`` as in streams of responses."""
+    error = _error(message, 502, code, None)
+    if not typed:
+        return b"data: " + _encode({"error": error}) + b"\n\n"
+    # OpenAI documents the error's fields at the top; its client raises what is under ``error``.
+    event = {"type": "error", "code": code, "message": message, "param": None, "error": error}
+    return b"event: error\ndata: " + _encode(event) + b"\n\n"
 
 
 def body_of(error: HeadgateError) -> bytes:

@@ -1,4 +1,4 @@
-"""Provider secrets, by reference: ``env:NAME`` or ``file:PATH``."""
+"""Provider secrets, by reference: ``env:NAME``, ``file:PATH``, or ``command:NAME`` of a command set here."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from services.gateway.secret_commands import SecretCommands
+
 LOOK_AGAIN_SECONDS = 1.0
 
 
@@ -14,10 +16,14 @@ class SecretResolver:
     """Finds secrets; a file's is read again when the file has changed, looked at once a second."""
 
     def __init__(
-        self, environment: Mapping[str, str] | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        environment: Mapping[str, str] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        commands: SecretCommands | None = None,
     ) -> None:
         self._environment = os.environ if environment is None else environment
         self._clock = clock
+        self.commands = SecretCommands({}) if commands is None else commands
         self._found: dict[str, tuple[float, int, str | None]] = {}
 
     def resolve(self, reference: str) -> str | None:
@@ -27,6 +33,9 @@ class SecretResolver:
         if held is not None and now < held[0]:
             return held[2]
         kind, _, place = reference.partition(":")
+        if kind == "command":
+            # Not remembered here: it expires to the second.
+            return self.commands.secret(place)
         modified, secret = 0, None
         if kind == "env":
             secret = self._environment.get(place)

@@ -25,10 +25,20 @@ class GatewaySettings(BaseSettings):
     max_answer_bytes: int = 64 * MIB
     """Answers that are not streamed are read whole before the first byte is sent, up to this size."""
 
+    secret_commands: dict[str, str] = {}
+    """Commands that print a provider's secret or token, by the name that ``command:NAME`` refers to. As JSON:
+    ``{"entra": "az account get-access-token --resource https://cognitiveservices.azure.com"}``. Run without
+    a shell."""
+
     gather_seconds: float = 0.010
     """How long outcomes may wait to be sent together, once others have just been sent."""
     outcome_buffer_bytes: int = 64 * MIB
     """Outcomes kept while Kafka does not take them; beyond it the newest are shed, counted and reported."""
+
+    retry_budget_share: float = 0.2
+    """Attempts after the first, as a share of a route's and variant's requests of the last ten seconds."""
+    retry_budget_minimum_per_second: float = 3.0
+    """So many are allowed however few requests there are."""
 
     stream_grace_seconds: float = 10.0
     """At a stop: how long requests that are being served may take to finish."""

@@ -9,14 +9,14 @@ from typing import Any
 from services.domain.errors import HeadgateError
 from services.gateway.admission import authenticate, find_route
 from services.gateway.asgi import Receive, Scope, Send, send_json
-from services.gateway.chat import Chat, refuse
+from services.gateway.collector import Collector, is_troubled
 from services.gateway.config import ConfigStore
 from services.gateway.leases import blind_experiments
 from services.gateway.outcomes import OutcomePublisher
 from services.gateway.rejections import NotReady
 from services.gateway.selection import Selection
-
-MODELS_PATH = "/v1/models"
+from services.gateway.serving import Serving, refuse
+from services.gateway.surfaces import model_asked_for
 
 
 class StatusPages:
@@ -27,13 +27,15 @@ class StatusPages:
         store: ConfigStore,
         selection: Selection,
         outcomes: OutcomePublisher,
-        chat: Chat,
+        serving: Serving,
+        collector: Collector,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._selection = selection
         self._outcomes = outcomes
-        self._chat = chat
+        self._serving = serving
+        self._collector = collector
         self._clock = clock
 
     async def healthz(self, _scope: Scope, _receive: Receive, send: Send) -> None:
@@ -48,11 +50,14 @@ class StatusPages:
         """Return the state of every part. Only the configuration decides about being ready."""
         view, outcomes = self._store.view, self._outcomes
         missing = self._selection.missing_secrets(view.endpoints)
+        failing = self._selection.failing_commands()
         blind = self._blind_experiments()
+        troubled = [endpoint for endpoint in self._collector.endpoints() if is_troubled(endpoint)]
         publisher = outcomes.publisher
         return {
             "ready": self._store.ready,
             "gateway": str(outcomes.gateway),
+            "process": self._collector.process,
             "checks": {
                 "config": {
                     "ok": self._store.ready,
@@ -75,10 +80,19 @@ class StatusPages:
                     "waiting_bytes": outcomes.waiting_bytes,
                     "limit_bytes": outcomes.limit_bytes,
                 },
+                "endpoints": {"ok": not troubled, "troubled": troubled},
                 "experiments": {"ok": not blind, "blind": blind},
-                "secrets": {"ok": not missing, "missing": missing},
+                "secrets": {
+                    "ok": not missing and not failing,
+                    "missing": missing,
+                    "failing_commands": failing,
+                },
             },
-            "requests": {"served": self._chat.served, "rejected": self._chat.rejected},
+            "requests": {
+                "served": self._serving.served,
+                "rejected": self._serving.rejected,
+                "active": self._serving.active,
+            },
         }
 
     async def models(self, scope: Scope, _receive: Receive, send: Send) -> None:
@@ -92,9 +106,9 @@ class StatusPages:
         if not self._store.ready:
             raise NotReady("this gateway has read no configuration yet; /readyz says what it waits for")
         view = self._store.view
-        credential = authenticate(dict(scope["headers"]).get(b"authorization"), view.credentials)
-        name = scope["path"][len(MODELS_PATH) + 1 :]
-        if name:
+        headers = dict(scope["headers"])
+        credential = authenticate(headers.get(b"authorization"), headers.get(b"api-key"), view.credentials)
+        if name := model_asked_for(scope["path"]):
             return _model(find_route(name, credential, view.routes).config.key)
         allowed = view.routes if credential.routes is None else view.routes.keys() & set(credential.routes)
         return {"object": "list", "data": [_model(key) for key in sorted(allowed)]}

@@ -1,8 +1,8 @@
-"""Passing a stream on, chunk by chunk.
+"""Passing a stream on, as it comes.
 
 A stream that breaks after its first byte cannot be retried. The caller is told by a last event, whose data is
 an error in OpenAI's shape with the code ``stream_broken``; no ``[DONE]`` follows. The official client raises
-it.
+it. A stream that ends without having said that it is finished is broken too.
 """
 
 from __future__ import annotations
@@ -15,46 +15,52 @@ from services.domain.status import OutcomeStatus
 from services.gateway.asgi import Headers, Send
 from services.gateway.exchange import Exchange
 from services.gateway.failover import ReachedStream
-from services.gateway.rejections import error_body
+from services.gateway.rejections import error_event
+from services.gateway.surfaces import RESPONSES
 from services.gateway.upstream import UpstreamFailed
 
 
 async def relay(exchange: Exchange, reached: ReachedStream, headers: Headers, send: Send) -> Outcome:
     """Forward the stream to its end and return the outcome."""
-    exchange.first_token = time.monotonic()
     status = OutcomeStatus.CALLER_GONE
     try:
         await send({"type": "http.response.start", "status": reached.http_status, "headers": headers})
-        status = await _forward(reached, send)
+        status = await _forward(exchange, reached, send)
     except asyncio.CancelledError:
         reached.stream.close()
         raise
     finally:
         # The attempt was noted when its first byte came; now it is known how it ended.
-        exchange.attempts[-1] = reached.as_attempt(status)
+        exchange.attempts[-1] = reached.end(status)
     return exchange.outcome(status, reached.http_status, reached.reading)
 
 
-async def _forward(reached: ReachedStream, send: Send) -> OutcomeStatus:
-    answer, reading, chunk = reached.stream, reached.reading, reached.body
+async def _forward(exchange: Exchange, reached: ReachedStream, send: Send) -> OutcomeStatus:
+    answer, reading, piece = reached.stream, reached.reading, reached.body
     try:
-        while chunk:
-            reading.feed(chunk)
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            chunk = await answer.next_chunk()
+        while piece:
+            events = reading.feed(piece)
+            if reading.token_seen and exchange.first_token is None:
+                exchange.first_token = time.monotonic()
+            if events:
+                await send({"type": "http.response.body", "body": events, "more_body": True})
+            piece = await answer.next_chunk()
+        rest = reading.end()
     except UpstreamFailed as failure:
         answer.close()
-        await send({"type": "http.response.body", "body": _broken(reached, failure)})
-        return OutcomeStatus.STREAM_BROKEN
-    await send({"type": "http.response.body", "body": b""})
+        return await _break_off(exchange, reached, failure.reason, send)
+    if not (reading.finished or reading.error):
+        return await _break_off(exchange, reached, "it ended before the answer did", send)
+    await send({"type": "http.response.body", "body": rest})
     if reading.error and not reading.content_filtered:
         return OutcomeStatus.STREAM_BROKEN
     return OutcomeStatus.CONTENT_FILTERED if reading.content_filtered else OutcomeStatus.OK
 
 
-def _broken(reached: ReachedStream, failure: UpstreamFailed) -> bytes:
-    message = (
-        f"the stream from {reached.endpoint_key} broke off: {failure.reason}; ask again for a whole answer"
-    )
-    # The blank lines end an event that was cut in the middle.
-    return b"\n\ndata: " + error_body(message, status=502, code="stream_broken") + b"\n\n"
+async def _break_off(exchange: Exchange, reached: ReachedStream, reason: str, send: Send) -> OutcomeStatus:
+    message = f"the stream from {reached.endpoint_key} broke off: {reason}; ask again for a whole answer"
+    event = error_event(message, code="stream_broken", typed=exchange.body.surface is RESPONSES)
+    if not reached.reading.between_events:
+        event = b"\n\n" + event
+    await send({"type": "http.response.body", "body": event})
+    return OutcomeStatus.STREAM_BROKEN

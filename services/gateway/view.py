@@ -15,7 +15,7 @@ from services.domain.configuration import (
     RouteConfig,
     config_key,
 )
-from services.gateway.body import Overrides
+from services.gateway.overrides import Overrides
 
 
 class ServedRoute:

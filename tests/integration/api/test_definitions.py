@@ -1,13 +1,21 @@
 """Endpoints, variants, routes and keys through a running control plane."""
 
 import hashlib
+from typing import Any
 
 import msgspec
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.domain.configuration import Config, CredentialConfig, EndpointConfig, RouteConfig
+from services.domain.configuration import (
+    BreakerSettings,
+    Config,
+    CredentialConfig,
+    EndpointConfig,
+    ProbeSettings,
+    RouteConfig,
+)
 from services.storage.tables import outbox
 from tests.integration.api.conftest import Client
 
@@ -131,3 +139,56 @@ async def test_the_audit_holds_every_change(defined: Client) -> None:
     ]
     older = await defined.get(f"/v1/audit?before={newest['audit_id']}&subject=variant/old")
     assert [one["action"] for one in older.body["items"]] == ["create"]
+
+
+async def test_an_endpoint_is_drained_and_comes_back(defined: Client, engine: AsyncEngine) -> None:
+    drained = await defined.post("/v1/endpoints/openai/drain", {"reason": "the provider is moving it"})
+    assert drained.body["drained"] is True
+    await defined.post("/v1/endpoints/openai/drain")
+    replaced = await defined.put("/v1/endpoints/openai", {"kind": "openai", "base_url": "http://other.test"})
+    assert replaced.body["drained"] is True, "replacing the definition does not undrain"
+    await defined.post("/v1/endpoints/openai/undrain")
+
+    endpoints = [state for state in await published(engine) if isinstance(state, EndpointConfig)]
+    assert [state.drained for state in endpoints] == [False, True, True, False]
+    versions = [state.version for state in endpoints]
+    assert versions == sorted(set(versions))
+    items = (await defined.get("/v1/audit", params={"subject": "endpoint/openai"})).body["items"]
+    assert [item["action"] for item in items] == ["undrain", "replace", "drain", "create"]
+    assert items[2]["reason"] == "the provider is moving it"
+    assert (items[2]["before"]["drained"], items[2]["after"]["drained"]) == (False, True)
+
+
+async def test_what_keeps_an_endpoint_reliable_is_shown_and_published(
+    client: Client, engine: AsyncEngine
+) -> None:
+    settings = {
+        "max_concurrency": 7,
+        "breaker": {"consecutive_failures": 3},
+        "probe": {"path": "/models", "interval_seconds": 5},
+    }
+    shown = await client.made("/v1/endpoints", ENDPOINT | settings)
+    assert (shown["max_concurrency"], shown["probe"]["timeout_seconds"]) == (7, 2.0)
+    assert (await client.get("/v1/endpoints/main")).body == shown
+    (published_,) = await published(engine)
+    assert isinstance(published_, EndpointConfig)
+    assert published_.breaker == BreakerSettings(consecutive_failures=3)
+    assert published_.probe == ProbeSettings(path="/models", interval_seconds=5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"max_concurrency": 0}, "max_concurrency"),
+        ({"breaker": {"error_ratio": 1.5}}, "breaker.error_ratio"),
+        ({"breaker": {"patience": 1}}, "breaker.patience"),
+        ({"probe": {"path": "models"}}, "probe.path"),
+        ({"probe": {"path": "/models", "interval_seconds": 0.01}}, "probe.interval_seconds"),
+    ],
+)
+async def test_what_would_make_it_unreliable_is_refused(
+    client: Client, changes: dict[str, Any], field: str
+) -> None:
+    answer = await client.post("/v1/endpoints", ENDPOINT | changes)
+    assert answer.status == 422
+    assert [error["field"] for error in answer.body["errors"]] == [field]

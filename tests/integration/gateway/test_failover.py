@@ -156,4 +156,4 @@ async def test_no_endpoint_that_could_be_asked(
     outcome = await installation.outcome()
     assert (outcome.status, outcome.attempts) == (S.UNSERVEABLE, ())
     secrets = (await gateway.readiness())["checks"]["secrets"]
-    assert secrets == {"ok": False, "missing": ["secretless"]}
+    assert secrets == {"ok": False, "missing": ["secretless"], "failing_commands": {}}

@@ -134,5 +134,5 @@ async def test_none_of_it_is_an_outcome(
     async with session.post(CHAT, json=GOOD, headers=headers) as answer:
         assert answer.status == 200
     state = await gateway.readiness()
-    assert state["requests"] == {"served": 1, "rejected": 2}
+    assert state["requests"] == {"served": 1, "rejected": 2, "active": 0}
     await installation.outcome()

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 import signal
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from services.domain.status import OutcomeStatus as S
-from services.embedded.ports import free_port
 from tests.integration.gateway.load import steady_load
+from tests.integration.gateway.processes import gateway_process
 from tests.integration.gateway.running import (
     Installation,
     RunningGateway,
@@ -55,31 +50,6 @@ async def test_streams_may_finish_within_a_limit(
             outcome = await installation.outcome()
     assert outcome.status is status
     assert journals(tmp_path) == []
-
-
-@asynccontextmanager
-async def gateway_process(
-    installation: Installation, state_dir: Path
-) -> AsyncIterator[tuple[asyncio.subprocess.Process, RunningGateway]]:
-    """A gateway in a process of its own."""
-    port = free_port()
-    environment = os.environ | {
-        "HEADGATE_KAFKA": installation.kafka.kafka,
-        "HEADGATE_TOPIC_PREFIX": installation.kafka.topic_prefix,
-        "HEADGATE_GATEWAY_PORT": str(port),
-        "HEADGATE_GATEWAY_STATE_DIR": str(state_dir),
-    }
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services.cli.main", "gateway", env=environment
-    )
-    try:
-        gateway = RunningGateway(f"http://127.0.0.1:{port}", asyncio.Event())
-        await gateway.until_up()
-        yield process, gateway
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.wait()
 
 
 async def test_a_gateway_that_is_killed_is_reported_by_the_next(

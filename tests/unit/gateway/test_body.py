@@ -1,4 +1,4 @@
-"""Request bodies: what is read, what is replaced, and that everything else stays byte for byte."""
+"""What is read of request bodies."""
 
 from __future__ import annotations
 
@@ -7,90 +7,88 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
-from services.domain.configuration import VariantConfig
-from services.gateway.body import Overrides, read_chat_body
+from services.gateway.body import open_body
 from services.gateway.rejections import InvalidRequest
+from services.gateway.surfaces import CHAT, EMBEDDINGS, RESPONSES, Call
+from tests.unit.gateway.shapes import spellings
 
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
-    max_leaves=12,
-)
-names = st.text().filter(lambda name: name != "model")
+TO_CHAT = Call(CHAT)
 
 
-def overrides(**changes: Any) -> Overrides:
-    return Overrides(VariantConfig(key="v", endpoint_keys=("e",), **changes))
+@given(spellings())
+def test_what_routing_reads_is_what_a_parser_reads(document: bytes) -> None:
+    body, parsed = open_body(document, TO_CHAT), json.loads(document)
+    assert body.model == parsed["model"]
+    assert body.text("user") == parsed.get("user")
+    assert body.streams is (parsed.get("stream") is True)
+    assert body.document is document
 
 
-def applied(body: bytes, endpoint_model: str | None = None, **changes: Any) -> dict[str, Any]:
-    result: dict[str, Any] = json.loads(overrides(**changes).apply(read_chat_body(body), endpoint_model))
-    return result
-
-
-@given(st.dictionaries(names, json_values, max_size=6), st.booleans(), st.sampled_from([None, 2]))
-def test_only_the_model_changes(fields: dict[str, Any], ascii_only: bool, indent: int | None) -> None:
-    body = json.dumps({"model": "route"} | fields, ensure_ascii=ascii_only, indent=indent)
-    sent = applied(body.encode("utf-8", "surrogatepass"), endpoint_model="provider-model")
-    assert sent == {"model": "provider-model"} | fields
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        '{"b" : 1.00,  "a":1e3}',
-        '"\\u00e9é\\/"',
-        "12345678901234567890123",
-        "[ 1,\n2 ]",
-        '{"x":1,"x":2}',
-        "-0.0",
-    ],
-)
-def test_values_keep_their_bytes(value: str) -> None:
-    sent = overrides(model="m").apply(read_chat_body(f'{{"model": "r", "k": {value}}}'.encode()), None)
-    assert sent == f'{{"model":"m","k":{value}}}'.encode()
-
-
-def test_parameters_of_the_variant_win_and_the_model_of_the_endpoint_wins_over_both() -> None:
-    body = b'{"model": "r", "temperature": 1, "top_p": 0.5}'
-    sent = applied(body, "deployment", model="m", parameters={"temperature": 0.2, "seed": 1})
-    assert sent == {"model": "deployment", "temperature": 0.2, "top_p": 0.5, "seed": 1}
-
-
-@pytest.mark.parametrize(
-    ("messages", "sent"),
-    [
-        ("[]", [{"role": "system", "content": "Be brief."}]),
-        ("[ ]", [{"role": "system", "content": "Be brief."}]),
-        ('[ {"role":"user"}]', [{"role": "system", "content": "Be brief."}, {"role": "user"}]),
-        ('"not a list"', "not a list"),
-    ],
-)
-def test_the_system_prompt_becomes_the_first_message(messages: str, sent: object) -> None:
-    body = f'{{"model": "r", "messages": {messages}}}'.encode()
-    assert applied(body, system_prompt="Be brief.")["messages"] == sent
+@pytest.mark.parametrize("document", ['{"model":"a","model":"b"}', '{"mod\\u0065l":"a", "model":"b"}'])
+def test_the_last_of_equal_names_counts_as_it_does_to_parsers(document: str) -> None:
+    assert open_body(document.encode(), TO_CHAT).model == json.loads(document)["model"] == "b"
 
 
 @pytest.mark.parametrize(
     ("stream", "streams"), [("true", True), ("false", False), ("null", False), ('"true"', False)]
 )
 def test_whether_it_streams(stream: str, streams: bool) -> None:
-    assert read_chat_body(f'{{"model": "r", "stream": {stream} }}'.encode()).streams is streams
+    document = f'{{"model": "r", "stream": {stream} }}'.encode()
+    assert open_body(document, TO_CHAT).streams is streams
+    assert not open_body(document, Call(EMBEDDINGS)).streams
+
+
+@pytest.mark.parametrize(
+    ("options", "lacks"),
+    [
+        ({}, True),
+        ({"stream_options": None}, True),
+        ({"stream_options": {}}, True),
+        ({"stream_options": {"include_usage": False}}, True),
+        ({"stream_options": {"include_usage": None}}, True),
+        ({"stream_options": {"include_usage": True}}, False),
+        ({"stream_options": {"include_usage": 1}}, False),
+        ({"stream_options": "no options at all"}, False),
+        ({"stream": False}, False),
+    ],
+)
+def test_whether_usage_has_to_be_asked_for(options: dict[str, Any], lacks: bool) -> None:
+    document = json.dumps({"model": "r", "stream": True} | options).encode()
+    assert open_body(document, TO_CHAT).lacks_usage is lacks
+    assert not open_body(document, Call(RESPONSES)).lacks_usage
+
+
+def test_the_deployment_in_the_path_is_what_is_asked_for() -> None:
+    assert open_body(b'{"model": "other"}', Call(CHAT, "mine")).model == "mine"
+    body = open_body(b"{}", Call(CHAT, "mine"))
+    assert (body.model, body.named_model) == ("mine", None)
 
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"[]", b'"model"', b"{}", b'{"model": 3}', b'{"model": ""}', b'{"model": null}', b"\xff\xfe"],
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'"model"',
+        b"{}",
+        b'{"model": 3}',
+        b'{"model": ""}',
+        b'{"model": null}',
+        b"\xff\xfe",
+        b'{"model":"r",}',
+        b'{"model":"r"} {}',
+        b'{"model":"r","n":NaN}',
+    ],
 )
 def test_what_is_no_request(body: bytes) -> None:
     with pytest.raises(InvalidRequest):
-        read_chat_body(body)
+        open_body(body, TO_CHAT)
 
 
 def test_a_field_that_is_no_text_is_no_text() -> None:
-    body = read_chat_body(b'{"model": "r", "user": {"id": 1}, "safety_identifier": "\xff"}')
+    body = open_body(b'{"model": "r", "user": {"id": 1}, "safety_identifier": "\xff"}', TO_CHAT)
     assert body.text("user") is None
     assert body.text("safety_identifier") is None
     assert body.text("missing") is None

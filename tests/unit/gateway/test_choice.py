@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from services.domain.assignment import basis_point, split_salt
 from services.domain.configuration import ExperimentConfig, OnBlind, RouteConfig, VariantConfig
 from services.domain.events import Role, UnitSource
-from services.gateway.body import read_chat_body
+from services.gateway.body import open_body
 from services.gateway.choice import choose, find_unit
 from services.gateway.rejections import InvalidRequest
+from services.gateway.surfaces import CHAT, Call
 from services.gateway.view import ServedRoute
 
 EXPERIMENT_ID = UUID(int=7)
@@ -85,9 +86,9 @@ def test_an_experiment_may_hold_its_split_while_nobody_measures() -> None:
     assert choice.assigned is not None
 
 
-BODY = read_chat_body(b'{"model": "r", "user": "u", "safety_identifier": "s"}')
-USER_ONLY = read_chat_body(b'{"model": "r", "user": "u", "safety_identifier": ""}')
-NOBODY = read_chat_body(b'{"model": "r", "user": 5}')
+BODY = open_body(b'{"model": "r", "user": "u", "safety_identifier": "s"}', Call(CHAT))
+USER_ONLY = open_body(b'{"model": "r", "user": "u", "safety_identifier": ""}', Call(CHAT))
+NOBODY = open_body(b'{"model": "r", "user": 5}', Call(CHAT))
 
 
 def test_where_the_unit_is_found() -> None:

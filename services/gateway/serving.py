@@ -1,4 +1,4 @@
-"""``POST /v1/chat/completions``: the path every request takes."""
+"""The path that every request to a surface takes: in, to an endpoint, back, and into one outcome."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from services.domain.events import Outcome
 from services.domain.status import OutcomeStatus
 from services.gateway.admission import authenticate, find_route
 from services.gateway.asgi import JSON, CallerGone, Receive, Scope, Send, read_body, send_whole
-from services.gateway.body import read_chat_body
+from services.gateway.body import open_body
 from services.gateway.choice import choose, find_unit
 from services.gateway.config import ConfigStore
 from services.gateway.exchange import Exchange
@@ -23,6 +23,7 @@ from services.gateway.failover import Failover, Job, Reached, ReachedStream
 from services.gateway.rejections import NotReady, body_of
 from services.gateway.server import ON_HANG_UP
 from services.gateway.streaming import relay
+from services.gateway.surfaces import Call
 
 logger = logging.getLogger(__name__)
 
@@ -34,8 +35,8 @@ class OutcomeSink(Protocol):
         """Take an outcome."""
 
 
-class Chat:
-    """The chat route. ``clock`` is wall time in seconds; the evidence lease is judged by it."""
+class Serving:
+    """Serves requests. ``clock`` is wall time in seconds; the evidence lease is judged by it."""
 
     def __init__(
         self,
@@ -53,12 +54,14 @@ class Chat:
         self._clock = clock
         self.served = 0
         self.rejected = 0
+        self.active = 0
+        """Requests under way."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def serve(self, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         request_id = uuid7().hex
         try:
-            exchange = await self._admit(scope, receive, request_id)
+            exchange = await self._admit(call, scope, receive, request_id)
         except HeadgateError as error:
             self.rejected += 1
             await refuse(send, error, request_id)
@@ -66,14 +69,20 @@ class Chat:
             self.rejected += 1
         else:
             self.served += 1
-            await self._serve(exchange, scope, send)
+            self.active += 1
+            try:
+                await self._serve(exchange, scope, send)
+            finally:
+                self.active -= 1
 
-    async def _admit(self, scope: Scope, receive: Receive, request_id: str) -> Exchange:
+    async def _admit(self, call: Call, scope: Scope, receive: Receive, request_id: str) -> Exchange:
         started_at, started = self._clock(), time.monotonic()
-        authorization = unit_header = content_length = None
+        authorization = api_key = unit_header = content_length = None
         for name, value in scope["headers"]:
             if name == b"authorization":
                 authorization = value
+            elif name == b"api-key":
+                api_key = value
             elif name == b"x-headgate-unit":
                 unit_header = value
             elif name == b"content-length":
@@ -81,8 +90,8 @@ class Chat:
         view = self._store.view
         if view.installation is None:
             raise NotReady("this gateway has read no configuration yet; /readyz says what it waits for")
-        credential = authenticate(authorization, view.credentials)
-        body = read_chat_body(await read_body(receive, content_length, self._max_body_bytes))
+        credential = authenticate(authorization, api_key, view.credentials)
+        body = open_body(await read_body(receive, content_length, self._max_body_bytes), call)
         route = find_route(body.model, credential, view.routes)
         unit_id, unit_source = find_unit(unit_header, body, request_id, route.config.unit_fallback)
         choice = choose(route, unit_id, view.measured_at, started_at)
@@ -105,9 +114,12 @@ class Chat:
         try:
             reached = await self._reach(exchange)
         except Unserveable as error:
-            status = exchange.attempts[-1].status if exchange.attempts else OutcomeStatus.UNSERVEABLE
+            status = exchange.attempts[-1].status if exchange.attempts else error.outcome_status
             outcome = exchange.outcome(status, error.http_status)
-            await send_whole(send, error.http_status, [JSON, *exchange.headers()], body_of(error))
+            headers = [JSON, *exchange.headers()]
+            if error.retry_after_seconds is not None:
+                headers.append((b"retry-after", b"%d" % error.retry_after_seconds))
+            await send_whole(send, error.http_status, headers, body_of(error))
             return outcome
         headers = exchange.headers() + reached.headers
         if isinstance(reached, ReachedStream):
@@ -120,7 +132,7 @@ class Chat:
         variant = route.config.variants.get(key)
         if variant is None:
             raise NoHealthyEndpoints(f"route {route.config.key!r} has no variant {key!r}; define it again")
-        job = Job(variant, route.overrides[key], exchange.body, exchange.attempts)
+        job = Job(route.config.key, variant, route.overrides[key], exchange.body, exchange.attempts)
         return await self._failover.reach(job, self._store.view.endpoints)
 
 

@@ -1,0 +1,71 @@
+"""The pages for those who watch: ``/metrics`` and ``/endpoints``, for all processes of the gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Any, NoReturn
+
+from services.gateway.asgi import Receive, Scope, Send, send_json, send_whole
+from services.gateway.board import Report
+from services.gateway.collector import Collector
+from services.gateway.exposition import CONTENT_TYPE, render
+from services.gateway.outcomes import OutcomePublisher
+from services.gateway.place import Place
+
+REPORT_SECONDS = 1.0
+
+
+class Observation:
+    """Answers with what this process counts now and the others reported last."""
+
+    def __init__(self, place: Place, collector: Collector, outcomes: OutcomePublisher) -> None:
+        self._place = place
+        self._collector = collector
+        self._outcomes = outcomes
+
+    async def metrics(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        """Answer in Prometheus' text format."""
+        # With thousands of series this takes long enough for requests to notice.
+        body = await asyncio.to_thread(self._render)
+        await send_whole(send, 200, [(b"content-type", CONTENT_TYPE)], body)
+
+    async def endpoints(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        """Tell how each endpoint is, in the eyes of each process."""
+        reports = await asyncio.to_thread(self._reports)
+        await send_json(send, 200, {"processes": [_status(report) for report in reports]})
+
+    async def report(self) -> NoReturn:
+        """Keep this process's report on the board, for ever."""
+        while True:
+            if self._place.shared is not None:
+                report = await asyncio.to_thread(self._report)
+                self._place.shared.board.write(self._place.process, report)
+            await asyncio.sleep(REPORT_SECONDS)
+
+    def _render(self) -> bytes:
+        return render(report.families for report in self._reports())
+
+    def _reports(self) -> list[Report]:
+        place = self._place
+        others = [] if place.shared is None else place.shared.board.others(place.process)
+        return sorted([self._report(), *others], key=lambda report: report.process)
+
+    def _report(self) -> Report:
+        collector = self._collector
+        return Report(
+            self._place.number,
+            os.getpid(),
+            str(self._outcomes.gateway),
+            collector.endpoints(),
+            collector.families(),
+        )
+
+
+def _status(report: Report) -> dict[str, Any]:
+    return {
+        "process": report.process,
+        "pid": report.pid,
+        "gateway": report.gateway,
+        "endpoints": report.endpoints,
+    }
