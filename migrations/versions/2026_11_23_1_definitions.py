@@ -73,7 +73,7 @@ def _create_endpoints() -> None:
         _now("updated_at"),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_endpoints")),
         sa.UniqueConstraint("endpoint_id", name=op.f("uq_endpoints_endpoint_id")),
-        comment="Provider deployments. Secrets are references (env: or file:), never values.",
+        comment="Provider deployments. Secrets are references (env:, file:, command:), never values.",
     )
 
 

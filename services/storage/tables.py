@@ -60,7 +60,7 @@ endpoints = sa.Table(
     sa.Column("definition", pg.JSONB, nullable=False),
     _utc("created_at", now=True),
     _utc("updated_at", now=True),
-    comment="Provider deployments. Secrets are references (env: or file:), never values.",
+    comment="Provider deployments. Secrets are references (env:, file:, command:), never values.",
 )
 
 variants = sa.Table(

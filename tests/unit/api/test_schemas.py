@@ -52,7 +52,26 @@ def test_an_address_that_is_none(url: str) -> None:
         EndpointBody(kind="openai", base_url=url)
 
 
-@pytest.mark.parametrize("secret", ["sk-123", "", "env:", "env:A B", "file:", "https://secret"])
+def test_how_a_secret_is_sent() -> None:
+    body = EndpointBody(**ENDPOINT, secret="command:entra-id", auth="bearer", stream_usage=False)
+    endpoint = body.config("main", (1, 2))
+    assert (endpoint.secret, endpoint.auth, endpoint.stream_usage) == ("command:entra-id", "bearer", False)
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "sk-123",
+        "",
+        "env:",
+        "env:A B",
+        "file:",
+        "https://secret",
+        "command:",
+        "command:az login",
+        "command:/x",
+    ],
+)
 def test_a_secret_is_a_reference(secret: str) -> None:
     with pytest.raises(ValidationError, match="must be a reference"):
         EndpointBody(**ENDPOINT, secret=secret)
