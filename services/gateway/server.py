@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any, cast
 
 import uvicorn
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 logger = logging.getLogger(__name__)
@@ -23,6 +24,58 @@ BACKLOG = 2048
 KEEP_ALIVE_SECONDS = 75
 
 
+class _Gathered:
+    """Stands in for a connection's transport while an answer's head and first piece are put together."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._pieces: list[bytes] = []
+        self._closes = False
+
+    def write(self, data: bytes) -> None:
+        """Keep a piece."""
+        self._pieces.append(data)
+
+    def close(self) -> None:
+        """Close once everything is written."""
+        self._closes = True
+
+    def flush(self) -> None:
+        """Write everything at once."""
+        self._transport.write(b"".join(self._pieces))
+        if self._closes:
+            self._transport.close()
+
+
+class OneWriteCycle(RequestResponseCycle):
+    """uvicorn's cycle, which writes an answer's head together with the first piece of its body.
+
+    uvloop writes at once, so each write is a system call, and those are the dearest part of an answer.
+    """
+
+    _head: ASGISendEvent | None = None
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send an event; a head waits for the body's first piece."""
+        if message["type"] == "http.response.start" and not self.response_started:
+            self._head = message
+            return
+        head, self._head = self._head, None
+        if head is None:
+            await super().send(message)
+            return
+        transport = self.transport
+        gathered = _Gathered(transport)
+        self.transport = cast("asyncio.Transport", gathered)
+        try:
+            await super().send(head)
+            await super().send(message)
+        finally:
+            self.transport = transport
+        if not self.disconnected:
+            gathered.flush()
+
+
 class WatchedProtocol(HttpToolsProtocol):
     """uvicorn's HTTP protocol, which also tells a request at once that its caller has hung up.
 
@@ -32,6 +85,13 @@ class WatchedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         cast("MutableMapping[str, Any]", self.scope)[TRANSPORT] = self.transport
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        # uvicorn has no place to name another class for its cycles; the task of this one has not begun yet.
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        if type(cycle) is RequestResponseCycle:
+            cycle.__class__ = OneWriteCycle
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)

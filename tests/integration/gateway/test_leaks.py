@@ -99,7 +99,7 @@ async def test_nothing_is_left(gateway_and_provider: Any) -> None:
         await asyncio.gather(*(caller(session) for _ in range(CALLERS)))
     assert answers.total() == REQUESTS
     assert answers["200"] > REQUESTS / 2
-    assert answers["left"] > 50
+    assert answers["left"] > 0  # how many depends on how fast the machine is
 
     state = await gateway.until(lambda state: state["requests"]["active"] == 0)
     served = state["requests"]["served"]
