@@ -68,7 +68,7 @@ def connections_to(url: str) -> int:
 @pytest.fixture
 async def gateway_and_provider(installation: Installation, tmp_path: Path, provider_url: str) -> Any:
     limits = {"first_byte_timeout_seconds": 1.0, "total_timeout_seconds": 1.5, "breaker": NEVER}
-    models = {"good": "sim:tokens=4", "slow": "sim:token_ms=5,latency_ms=5"}
+    models = {"good": "sim:tokens=4", "slow": "sim:token_ms=5,latency_ms=40"}
     models |= dict.fromkeys(Fault, "sim:tokens=4,slow_ms=20")
     await installation.publish(
         *(endpoint(key, f"{provider_url}/v1", model=model, **limits) for key, model in models.items()),
@@ -99,7 +99,7 @@ async def test_nothing_is_left(gateway_and_provider: Any) -> None:
         await asyncio.gather(*(caller(session) for _ in range(CALLERS)))
     assert answers.total() == REQUESTS
     assert answers["200"] > REQUESTS / 2
-    assert answers["left"] > 0  # how many depends on how fast the machine is
+    assert answers["left"] > 50
 
     state = await gateway.until(lambda state: state["requests"]["active"] == 0)
     served = state["requests"]["served"]
