@@ -135,7 +135,7 @@ def routing_process(kafka: KafkaSettings, database: DatabaseSettings) -> Iterato
         "HEADGATE_DATABASE_URL": database.database_url,
         "HEADGATE_ROUTING_SWEEP_SECONDS": "0.2",
     }
-    command = [sys.executable, "-m", "services.routing"]
+    command = [sys.executable, "-m", "services.cli.main", "routing"]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)  # noqa: S603
     try:
         yield

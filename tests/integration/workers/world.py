@@ -72,7 +72,7 @@ class World:
         }
         worker = ManagedProcess(
             name,
-            [sys.executable, "-m", "services.workers"],
+            [sys.executable, "-m", "services.cli.main", "worker"],
             log_path=self.directory / f"{name}.log",
             env=environment,
         )
