@@ -45,7 +45,7 @@ bench-gateway: $(READY) ## CPU per request, next to TensorZero, Envoy and bare r
 lock: $(READY) ## bring the locks in line with pyproject.toml, and Kafka's jars (needs uv; ARGS=--upgrade)
 	@command -v uv >/dev/null || { echo "make lock needs uv: https://docs.astral.sh/uv/" >&2; exit 1; }
 	uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 $(ARGS) \
-		--extra embedded --extra dev pyproject.toml -o requirements-dev.lock
+		--extra analysis --extra embedded --extra dev pyproject.toml -o requirements-dev.lock
 	uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 $(ARGS) \
 		-c requirements-dev.lock pyproject.toml -o requirements.lock
 	$(BIN)/python -m services.embedded.relock

@@ -71,15 +71,15 @@ async def start(change: Change) -> None:
             f"canary {other.key!r} is {other.status} on route {other.route_key!r}, and one at a time may be; "
             "wait for its end, or stop it"
         )
-    if experiment.definition.treatment == stable:
+    if experiment.canary.treatment == stable:
         raise Conflict(
             f"variant {stable!r} is the route's stable variant by now; there is nothing to compare it with"
         )
     await experiments.start(change.connection, experiment.experiment_id, control=stable)
-    first_share = experiment.definition.plan.share_bp(0)
+    first_share = experiment.canary.plan.share_bp(0)
     await change.reallocate(
         change.allocation.with_experiment(
-            experiment.experiment_id, experiment.definition.treatment, first_share
+            experiment.experiment_id, experiment.canary.treatment, first_share
         )
     )
 

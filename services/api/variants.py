@@ -78,7 +78,7 @@ async def _check_endpoints(connection: AsyncConnection, variant: VariantConfig) 
 
 async def _check_not_measured(connection: AsyncConnection, key: str) -> None:
     for experiment in await experiments.live(connection):
-        if key in (experiment.control, experiment.definition.treatment):
+        if key in experiment.variant_keys:
             raise Conflict(
                 f"variant {key!r} takes part in the {experiment.status} experiment {experiment.key!r}, whose "
                 "evidence a change would blur; create another variant, or end the experiment first"

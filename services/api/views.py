@@ -223,7 +223,7 @@ class ExperimentView(BaseModel):
         return cls(
             **{name: standing[name] for name in _STANDING},
             route=experiment.route_key,
-            treatment=experiment.definition.treatment,
+            treatment=experiment.canary.treatment,
             treatment_share=allocation.treatment_share_bp / BASIS_POINTS if served else float(promoted),
             definition=msgspec.to_builtins(experiment.definition),
             allocation=AllocationView.of(allocation),

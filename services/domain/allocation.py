@@ -6,7 +6,7 @@ version it was based on. A rollback is the exception: it applies to whatever all
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from services.domain.assignment import BASIS_POINTS
@@ -15,11 +15,27 @@ from services.domain.events import DecisionAction
 
 
 @dataclass(frozen=True, slots=True)
+class TestSplit:
+    """How an A/B test splits its units: the share of units in it, and the weights of its variants.
+
+    The first variant is the control, which serves whatever the route serves without the test. Weights are
+    in basis points and sum to 10,000.
+    """
+
+    __test__ = False
+    experiment_id: UUID
+    traffic_bp: int
+    variants: tuple[str, ...]
+    weights_bp: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Allocation:
     """The split of a route's traffic at one version.
 
     ``stable`` serves what the experiment does not; with no experiment it serves everything.
     ``step`` is the index of the ramp's step the share belongs to; a share set by hand keeps the step.
+    ``test`` is laid over it: a unit to which the A/B test gives a treatment is served by that one.
     """
 
     route_key: str
@@ -29,6 +45,7 @@ class Allocation:
     treatment: str | None = None
     treatment_share_bp: int = 0
     step: int = 0
+    test: TestSplit | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.treatment_share_bp < BASIS_POINTS:
@@ -49,30 +66,35 @@ class Allocation:
 
     def with_share(self, share_bp: int, *, step: int | None = None) -> Allocation:
         """Return the next allocation with another share for the treatment."""
-        return Allocation(
-            route_key=self.route_key,
+        return replace(
+            self,
             version=self.version + 1,
-            stable=self.stable,
-            experiment_id=self.experiment_id,
-            treatment=self.treatment,
             treatment_share_bp=share_bp,
             step=self.step if step is None else step,
         )
 
     def with_experiment(self, experiment_id: UUID, treatment: str, share_bp: int) -> Allocation:
         """Return the next allocation, in which an experiment starts at its first step."""
-        return Allocation(
-            route_key=self.route_key,
+        return replace(
+            self,
             version=self.version + 1,
-            stable=self.stable,
             experiment_id=experiment_id,
             treatment=treatment,
             treatment_share_bp=share_bp,
+            step=0,
         )
 
     def without_experiment(self, stable: str) -> Allocation:
         """Return the next allocation, in which ``stable`` serves everything."""
-        return Allocation(route_key=self.route_key, version=self.version + 1, stable=stable)
+        return Allocation(route_key=self.route_key, version=self.version + 1, stable=stable, test=self.test)
+
+    def with_test(self, split: TestSplit) -> Allocation:
+        """Return the next allocation, with an A/B test or another split of it."""
+        return replace(self, version=self.version + 1, test=split)
+
+    def without_test(self, stable: str | None = None) -> Allocation:
+        """Return the next allocation, without the A/B test; ``stable`` is what serves from now on."""
+        return replace(self, version=self.version + 1, test=None, stable=stable or self.stable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +106,8 @@ class Change:
     based_on_version: int
     next_share_bp: int | None = None
     next_step: int | None = None
+    variant_key: str | None = None
+    """The variant to promote, of an A/B test."""
 
 
 def apply_change(current: Allocation, change: Change) -> Allocation:
@@ -92,17 +116,38 @@ def apply_change(current: Allocation, change: Change) -> Allocation:
     Raises VersionConflict where the change came too late: the experiment has left the route, or, for anything
     but a rollback, the allocation is no longer the one the change was based on.
     """
+    if current.test is not None and current.test.experiment_id == change.experiment_id:
+        return _apply_to_test(current, current.test, change)
     if current.experiment_id != change.experiment_id or current.treatment is None:
         raise VersionConflict("the experiment no longer has a part of this route's traffic; nothing to do")
     if change.action == "rollback":
         return current.without_experiment(current.stable)
-    if current.version != change.based_on_version:
-        raise VersionConflict(
-            f"decided on allocation {change.based_on_version}, but the route is at {current.version}; "
-            "it will be decided anew on the present one"
-        )
+    _check_version(current, change)
     if change.action == "promote":
         return current.without_experiment(current.treatment)
     if change.next_share_bp is None:
         raise InvalidDefinition("next_share", "an advance names the share it advances to")
     return current.with_share(change.next_share_bp, step=change.next_step)
+
+
+def _apply_to_test(current: Allocation, split: TestSplit, change: Change) -> Allocation:
+    if change.action == "rollback":
+        return current.without_test()
+    _check_version(current, change)
+    if change.action == "advance":
+        raise InvalidDefinition("action", "an A/B test has no steps to advance to")
+    if change.variant_key not in split.variants:
+        raise InvalidDefinition("variant", f"must be one of the test's: {', '.join(split.variants)}")
+    if change.variant_key == split.variants[0]:
+        return current.without_test()
+    if current.experiment_id is not None:
+        raise VersionConflict("a canary runs on the route; finish it before another variant becomes stable")
+    return current.without_test(change.variant_key)
+
+
+def _check_version(current: Allocation, change: Change) -> None:
+    if current.version != change.based_on_version:
+        raise VersionConflict(
+            f"decided on allocation {change.based_on_version}, but the route is at {current.version}; "
+            "it will be decided anew on the present one"
+        )

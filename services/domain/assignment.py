@@ -12,6 +12,7 @@ would send the whole of a 10 % gate to one variant.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 BASIS_POINTS = 10_000
 """The resolution of every split: 1 basis point is 0.01 % of units."""
@@ -62,6 +63,21 @@ def experiment_partition(experiment_id_int: int, partitions: int) -> int:
 def split_salt(experiment_salt: str) -> str:
     """Return the salt of an experiment's split between its variants."""
     return f"{experiment_salt}:split"
+
+
+def inclusion_salt(experiment_salt: str) -> str:
+    """Return the salt that decides whether a unit takes part in an experiment at all."""
+    return f"{experiment_salt}:inclusion"
+
+
+def variant_at(place: int, weights_bp: Sequence[int]) -> int:
+    """Return which variant owns ``place``, where the variants own cumulative ranges in order."""
+    end = 0
+    for index, weight in enumerate(weights_bp):
+        end += weight
+        if place < end:
+            return index
+    raise ValueError(f"place {place} lies beyond the weights, which sum to {end}")
 
 
 def is_treatment(place: int, treatment_share_bp: int) -> bool:

@@ -60,6 +60,13 @@ class ProbeSettings(msgspec.Struct, frozen=True, kw_only=True):
     expect_status: int = 200
 
 
+class Prices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an endpoint's tokens cost, in dollars per million."""
+
+    input_per_million: float
+    output_per_million: float
+
+
 class EndpointConfig(_State, frozen=True, kw_only=True, tag="endpoint"):
     """One provider deployment. ``model`` overrides the variant's; priority 0 is asked first."""
 
@@ -84,6 +91,7 @@ class EndpointConfig(_State, frozen=True, kw_only=True, tag="endpoint"):
     breaker: BreakerSettings | None = None
     """None: the defaults of the release that runs."""
     probe: ProbeSettings | None = None
+    prices: Prices | None = None
 
     @property
     def name(self) -> str:
@@ -117,6 +125,35 @@ class ExperimentConfig(msgspec.Struct, frozen=True, kw_only=True):
     lease_limit_seconds: float = 60.0
 
 
+class SegmentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An attribute that results are also shown by: the value of a request header, or the model served."""
+
+    attribute: str
+    header: str | None = None
+    """None: the attribute is the name of the model that the endpoint was asked for."""
+
+
+class TestConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """A running A/B test as a gateway needs it. ``variants[0]`` is the control; weights sum to 10,000.
+
+    A unit takes part where its place on the inclusion salt's scale is below ``traffic_bp``; inside, the
+    variants own cumulative ranges of the split salt's scale, in order.
+    """
+
+    __test__ = False
+    experiment_id: UUID
+    key: str
+    phase: int
+    salt: str
+    traffic_bp: int
+    variants: tuple[str, ...]
+    weights_bp: tuple[int, ...]
+    segments: tuple[SegmentConfig, ...] = ()
+    covariate_header: str | None = None
+    on_blind: OnBlind = "control"
+    lease_limit_seconds: float = 60.0
+
+
 class RouteConfig(_State, frozen=True, kw_only=True, tag="route"):
     """A route: the name clients put in ``model``, its variants, and the current allocation."""
 
@@ -126,6 +163,7 @@ class RouteConfig(_State, frozen=True, kw_only=True, tag="route"):
     allocation_version: int
     unit_fallback: UnitFallback = "request"
     experiment: ExperimentConfig | None = None
+    test: TestConfig | None = None
 
     @property
     def name(self) -> str:

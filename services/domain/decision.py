@@ -31,6 +31,7 @@ class Decision:
     decided_at: datetime
     next_step: int | None = None
     next_share_bp: int | None = None
+    variant_key: str | None = None
     evidence: dict[str, Any] = field(default_factory=dict)
     inputs: dict[str, Any] = field(default_factory=dict)
     method: str = ""
@@ -48,6 +49,7 @@ class Decision:
             based_on_version=self.allocation_version,
             next_share_bp=self.next_share_bp,
             next_step=self.next_step,
+            variant_key=self.variant_key,
         )
 
     @property
@@ -63,4 +65,5 @@ class Decision:
             allocation_version=self.allocation_version,
             decided_at_us=int(self.decided_at.timestamp() * 1_000_000),
             evidence=self.evidence,
+            variant_key=self.variant_key,
         )

@@ -15,6 +15,8 @@ import msgspec
 from services.domain.status import OutcomeStatus
 
 OUTCOME_SCHEMA = 1
+FEEDBACK_SCHEMA = 2
+"""Batches of both kinds travel on ``outcomes.v1``; their first element tells them apart."""
 
 
 class Role(IntEnum):
@@ -50,13 +52,21 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True):
 class AssignedTo(msgspec.Struct, frozen=True, array_like=True):
     """The request's place in one experiment, by **assigned** variant, whoever served it in the end.
 
-    ``propensity_bp`` is the probability, in basis points, with which the unit got the variant of ``role``.
+    ``propensity_bp`` is the probability, in basis points, with which the unit got its variant.
+    ``variant_index`` is the variant's place in the experiment's definition, the control's being 0; -1 where
+    the role says it all, as in a canary.
     """
 
     experiment_id: UUID
     phase: int
     role: Role
     propensity_bp: int
+    variant_index: int = -1
+
+    @property
+    def variant_number(self) -> int:
+        """The variant's place in the experiment, whoever wrote the event."""
+        return self.role if self.variant_index < 0 else self.variant_index
 
     @property
     def treatment_share_bp(self) -> int:
@@ -65,7 +75,11 @@ class AssignedTo(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, array_like=True):
-    """What one request did. Times are the gateway's own; the tick comes from the broker."""
+    """What one request did. Times are the gateway's own; the tick comes from the broker.
+
+    ``cost_nanos`` is in billionths of a dollar, None where the endpoint has no prices. ``attributes`` holds
+    the segments that a running test asks for, ``covariate`` its number known beforehand.
+    """
 
     request_id: str
     route_key: str
@@ -82,6 +96,9 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True):
     streamed: bool = False
     assignments: tuple[AssignedTo, ...] = ()
     attempts: tuple[Attempt, ...] = ()
+    cost_nanos: int | None = None
+    attributes: dict[str, str] = {}
+    covariate: float | None = None
 
 
 class OutcomeBatch(msgspec.Struct, frozen=True, array_like=True):
@@ -96,6 +113,33 @@ class OutcomeBatch(msgspec.Struct, frozen=True, array_like=True):
     gateway: UUID
     first_sequence: int
     outcomes: list[Outcome]
+
+
+class Feedback(msgspec.Struct, frozen=True, array_like=True):
+    """What somebody said of an answer later: a score, a yes or no, a conversion.
+
+    The unit and its assignments are those of the request it is about, out of the signed token. One
+    ``event_id`` counts once in an experiment. A yes or no is 1 or 0, with ``is_boolean``.
+    """
+
+    event_id: str
+    name: str
+    value: float
+    is_boolean: bool
+    unit_hash: int
+    unit_source: UnitSource
+    request_id: str
+    route_key: str
+    received_at_us: int
+    assignments: tuple[AssignedTo, ...]
+    attributes: dict[str, str] = {}
+
+
+class FeedbackBatch(msgspec.Struct, frozen=True, array_like=True):
+    """One record of ``outcomes.v1`` that holds feedback. A resend is recognised by its event ids."""
+
+    schema: int
+    feedback: list[Feedback]
 
 
 class Touched(msgspec.Struct, frozen=True):
@@ -123,6 +167,8 @@ class DecisionEvent(msgspec.Struct, frozen=True):
     decided_at_us: int
     evidence: dict[str, object]
     schema: int = 1
+    variant_key: str | None = None
+    """The variant that is promoted, where there are several treatments."""
 
 
 class DeadLetter(msgspec.Struct, frozen=True):

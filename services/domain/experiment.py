@@ -13,19 +13,23 @@ from uuid import UUID
 
 import msgspec
 
+from services.domain.ab_test import ABTestDefinition
 from services.domain.assignment import BASIS_POINTS
 from services.domain.configuration import OnBlind
-from services.domain.errors import InvalidDefinition
+from services.domain.errors import Conflict, InvalidDefinition
 
-ExperimentKind = Literal["canary"]
+ExperimentKind = Literal["canary", "ab_test"]
 ExperimentStatus = Literal["draft", "running", "paused", "stopped"]
 Conclusion = Literal["promoted", "rolled_back", "inconclusive"]
 DeadlinePolicy = Literal["hold", "rollback"]
-GuardrailMetric = Literal["error_rate", "content_filter_rate"]
+GuardrailMetric = Literal["error_rate", "content_filter_rate", "latency"]
 
 
 class Guardrail(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A metric that can only stop. ``margin`` is how much worse the treatment may be, as a fraction."""
+    """A metric that can only stop. ``margin`` is how much worse the treatment may be, as a fraction.
+
+    ``latency`` asks whether answers became slower at all and takes no margin.
+    """
 
     metric: GuardrailMetric = "error_rate"
     margin: float = 0.0
@@ -93,6 +97,9 @@ class CanaryDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lease_limit_seconds: float = 60.0
 
 
+Definition = CanaryDefinition | ABTestDefinition
+
+
 @dataclass(frozen=True, slots=True)
 class Experiment:
     """An experiment and where it stands. ``key`` is human, ``experiment_id`` is for programs."""
@@ -103,7 +110,7 @@ class Experiment:
     kind: ExperimentKind
     status: ExperimentStatus
     conclusion: Conclusion | None
-    definition: CanaryDefinition
+    definition: Definition
     control: str
     phase: int
     created_at: datetime
@@ -115,6 +122,27 @@ class Experiment:
     def salt(self) -> str:
         """What the experiment's assignment is salted with."""
         return str(self.experiment_id)
+
+    @property
+    def variant_keys(self) -> tuple[str, ...]:
+        """Every variant that takes part, the control first."""
+        if isinstance(self.definition, ABTestDefinition):
+            return tuple(variant.key for variant in self.definition.variants)
+        return (self.control, self.definition.treatment)
+
+    @property
+    def canary(self) -> CanaryDefinition:
+        """The definition of a canary. Raises Conflict for any other kind."""
+        if not isinstance(self.definition, CanaryDefinition):
+            raise Conflict(f"{self.key!r} is an experiment of kind {self.kind}, this is for canaries")
+        return self.definition
+
+    @property
+    def ab_test(self) -> ABTestDefinition:
+        """The definition of an A/B test. Raises Conflict for any other kind."""
+        if not isinstance(self.definition, ABTestDefinition):
+            raise Conflict(f"{self.key!r} is an experiment of kind {self.kind}, this is for A/B tests")
+        return self.definition
 
 
 def _fraction(field: str, value: float, *, zero_allowed: bool = False) -> None:

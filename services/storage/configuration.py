@@ -105,8 +105,8 @@ def _experiment_config(experiment: Experiment, route: routes.Route) -> Experimen
         phase=experiment.phase,
         salt=experiment.salt,
         control=experiment.control,
-        treatment=experiment.definition.treatment,
+        treatment=experiment.canary.treatment,
         treatment_share_bp=route.allocation.treatment_share_bp,
-        on_blind=experiment.definition.on_blind,
-        lease_limit_seconds=experiment.definition.lease_limit_seconds,
+        on_blind=experiment.canary.on_blind,
+        lease_limit_seconds=experiment.canary.lease_limit_seconds,
     )

@@ -184,13 +184,14 @@ _UNITS = sa.text("""
 _EXPERIMENTS = sa.text("""
     INSERT INTO experiment_counts AS c
         (experiment_id, phase, tick, treatment_share_bp, role, requests, errors, first_errors,
-         content_filters, first_content_filters, first_requests, first_request_errors, latency_us_sum)
-    SELECT * FROM unnest(
+         content_filters, first_content_filters, first_requests, first_request_errors, latency_us_sum,
+         variant_index)
+    SELECT d.*, CASE d.role WHEN 'treatment' THEN 1 ELSE 0 END FROM unnest(
         CAST(:c0 AS uuid[]), CAST(:c1 AS int[]), CAST(:c2 AS bigint[]), CAST(:c3 AS int[]),
         CAST(:c4 AS text[]), CAST(:c5 AS bigint[]), CAST(:c6 AS bigint[]), CAST(:c7 AS bigint[]),
         CAST(:c8 AS bigint[]), CAST(:c9 AS bigint[]), CAST(:c10 AS bigint[]), CAST(:c11 AS bigint[]),
-        CAST(:c12 AS bigint[]))
-    ON CONFLICT (experiment_id, phase, tick, treatment_share_bp, role) DO UPDATE SET
+        CAST(:c12 AS bigint[])) AS d(experiment_id, phase, tick, share_bp, role)
+    ON CONFLICT (experiment_id, phase, tick, treatment_share_bp, role, variant_index) DO UPDATE SET
         requests = c.requests + excluded.requests,
         errors = c.errors + excluded.errors,
         first_errors = c.first_errors + excluded.first_errors,

@@ -5,6 +5,8 @@ Counts have no foreign keys to definitions: an outcome of an experiment that is 
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.types import UserDefinedType
@@ -96,6 +98,7 @@ allocations = sa.Table(
     sa.Column("treatment", sa.Text),
     sa.Column("treatment_share_bp", sa.Integer, nullable=False),
     sa.Column("step", sa.Integer, nullable=False),
+    sa.Column("test", pg.JSONB),
     sa.Column("decision_id", sa.Uuid),
     sa.Column("actor", sa.Text, nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
@@ -130,6 +133,34 @@ sa.Index(
     unique=True,
     postgresql_where=sa.text("kind = 'canary' AND status IN ('running', 'paused')"),
 )
+sa.Index(
+    "uq_experiments_one_running_ab_test",
+    experiments.c.route_key,
+    unique=True,
+    postgresql_where=sa.text("kind = 'ab_test' AND status IN ('running', 'paused')"),
+)
+
+experiment_phases = sa.Table(
+    "experiment_phases",
+    metadata,
+    sa.Column("experiment_id", sa.Uuid, primary_key=True),
+    sa.Column("phase", sa.Integer, primary_key=True),
+    sa.Column("split", pg.JSONB),
+    _utc("started_at", now=True),
+    _utc("ended_at", nullable=True),
+    comment="The stretches of each experiment with a fixed split design; split is empty for a canary's ramp.",
+)
+
+metrics = sa.Table(
+    "metrics",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("metric_id", sa.Uuid, nullable=False, unique=True),
+    sa.Column("definition", pg.JSONB, nullable=False),
+    _utc("created_at", now=True),
+    _utc("updated_at", now=True),
+    comment="Metrics of this installation, beside the built-in ones; a test keeps those it began with.",
+)
 
 decisions = sa.Table(
     "decisions",
@@ -144,6 +175,7 @@ decisions = sa.Table(
     sa.Column("allocation_version", sa.BigInteger, nullable=False),
     sa.Column("next_step", sa.Integer),
     sa.Column("next_share_bp", sa.Integer),
+    sa.Column("variant_key", sa.Text),
     sa.Column("evidence", pg.JSONB, nullable=False),
     sa.Column("inputs", pg.JSONB, nullable=False),
     sa.Column("method", sa.Text, nullable=False),
@@ -270,8 +302,7 @@ unit_chunks = sa.Table(
     sa.Column("event", sa.Text, primary_key=True),
     sa.Column("chunk", sa.Integer, primary_key=True),
     sa.Column("units", sa.LargeBinary, nullable=False),
-    sa.CheckConstraint("event IN ('request', 'error', 'content_filter')", name="event"),
-    comment="Which units were seen for the first time, as packed 64-bit hashes.",
+    comment="Which units, or reports, were seen before, as packed 64-bit hashes by kind of event.",
 )
 
 experiment_counts = sa.Table(
@@ -282,6 +313,7 @@ experiment_counts = sa.Table(
     sa.Column("tick", sa.BigInteger, primary_key=True),
     sa.Column("treatment_share_bp", sa.Integer, primary_key=True),
     sa.Column("role", sa.Text, primary_key=True),
+    sa.Column("variant_index", sa.SmallInteger, primary_key=True, autoincrement=False),
     _count("requests"),
     _count("errors"),
     _count("first_errors"),
@@ -290,6 +322,12 @@ experiment_counts = sa.Table(
     _count("first_requests"),
     _count("first_request_errors"),
     _count("latency_us_sum"),
+    _count("latency_below_p50"),
+    _count("latency_p50_to_p75"),
+    _count("latency_p75_to_p90"),
+    _count("latency_p90_to_p95"),
+    _count("latency_p95_to_p99"),
+    _count("latency_above_p99"),
     sa.Column("stamp", TransactionId, nullable=False, server_default=sa.text("pg_current_xact_id()")),
     sa.CheckConstraint("role IN ('control', 'treatment')", name="role"),
     sa.Index("ix_experiment_counts_stamp", "experiment_id", "phase", "stamp"),
@@ -318,10 +356,133 @@ exposures = sa.Table(
     sa.Column("phase", sa.Integer, nullable=False),
     sa.Column("unit_hash", sa.BigInteger, nullable=False),
     sa.Column("role", sa.Text, nullable=False),
+    sa.Column("variant_index", sa.SmallInteger, nullable=False, server_default=sa.text("0")),
     sa.Column("variant_key", sa.Text, nullable=False),
     sa.Column("propensity", sa.Float(53), nullable=False),
     sa.Column("tick", sa.BigInteger, nullable=False),
     _utc("exposed_at"),
     sa.Index("ix_exposures_experiment", "experiment_id", "phase", "tick"),
     comment="The first time each unit was served in an experiment and phase; hashes as signed numbers.",
+)
+
+data_quality_counts = sa.Table(
+    "data_quality_counts",
+    metadata,
+    sa.Column("experiment_id", sa.Uuid, primary_key=True),
+    sa.Column("phase", sa.Integer, primary_key=True),
+    sa.Column("kind", sa.Text, primary_key=True),
+    _count("n"),
+    sa.CheckConstraint(
+        "kind IN ('multiply_exposed', 'late_outcomes', 'late_feedback', 'duplicate_feedback', 'feedback')",
+        name="kind",
+    ),
+    comment="What was noticed about an experiment's data while counting it.",
+)
+
+# --- sums by analysis bucket: they have a progress of their own -------------------------------------------
+
+bucket_progress = sa.Table(
+    "bucket_progress",
+    metadata,
+    sa.Column("topic", sa.Text, primary_key=True),
+    sa.Column("partition", sa.Integer, primary_key=True),
+    sa.Column("epoch", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+    sa.Column("next_offset", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+    sa.Column("tick", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+    sa.Column("sequences", pg.JSONB, nullable=False, server_default=sa.text("'{}'")),
+    _utc("flushed_at", now=True),
+    comment="How far the sums by analysis bucket are written; never ahead of partition_progress.",
+)
+
+bucket_ledgers = sa.Table(
+    "bucket_ledgers",
+    metadata,
+    sa.Column("topic", sa.Text, primary_key=True),
+    sa.Column("partition", sa.Integer, primary_key=True),
+    sa.Column("experiment_id", sa.Uuid, primary_key=True),
+    sa.Column("phase", sa.Integer, primary_key=True),
+    sa.Column("known", pg.JSONB, nullable=False),
+    comment="How many units of each event in unit_chunks, in order, the bucket sums contain already.",
+)
+
+bucket_sums = sa.Table(
+    "bucket_sums",
+    metadata,
+    sa.Column("experiment_id", sa.Uuid, primary_key=True),
+    sa.Column("phase", sa.Integer, primary_key=True),
+    sa.Column("variant_index", sa.SmallInteger, primary_key=True, autoincrement=False),
+    sa.Column("segment", sa.Text, primary_key=True),
+    sa.Column("partition", sa.Integer, primary_key=True),
+    sa.Column("partitions", sa.Integer, nullable=False),
+    sa.Column("columns", pg.ARRAY(sa.Text), nullable=False),
+    sa.Column("sums", sa.LargeBinary, nullable=False),
+    sa.Column("sketches", sa.LargeBinary),
+    sa.Column("stamp", TransactionId, nullable=False, server_default=sa.text("pg_current_xact_id()")),
+    comment=(
+        "For each variant and segment ('' or attribute=value): the sums of one partition's analysis buckets, "
+        "64-bit big-endian integers in the shape (columns, 2, buckets); 2 is the number of values and their "
+        "sum, buckets are partition, partition + partitions, … The view metric_buckets unfolds them."
+    ),
+)
+
+segment_values = sa.Table(
+    "segment_values",
+    metadata,
+    sa.Column("experiment_id", sa.Uuid, primary_key=True),
+    sa.Column("attribute", sa.Text, primary_key=True),
+    sa.Column("value", sa.Text, primary_key=True),
+    _utc("first_seen_at", now=True),
+    comment="The values by which an experiment's results are shown; later ones count as other.",
+)
+
+# --- results: what analysts read -------------------------------------------------------------------------
+
+
+def _result_columns() -> tuple[sa.Column[Any], ...]:
+    return (
+        sa.Column("experiment_id", sa.Uuid, nullable=False),
+        sa.Column("experiment", sa.Text, nullable=False),
+        sa.Column("phase", sa.Integer, nullable=False),
+        sa.Column("metric", sa.Text, nullable=False),
+        sa.Column("segment", sa.Text, nullable=False),
+        sa.Column("statistic", sa.Text, nullable=False),
+        sa.Column("variant", sa.Text, nullable=False),
+        sa.Column("comparison_to", sa.Text, nullable=False),
+        sa.Column("method", sa.Text, nullable=False),
+        sa.Column("level", sa.Float(53)),
+        sa.Column("point", sa.Float(53)),
+        sa.Column("lower", sa.Float(53)),
+        sa.Column("upper", sa.Float(53)),
+        sa.Column("p_value", sa.Float(53)),
+        sa.Column("adjusted_p_value", sa.Float(53)),
+        sa.Column("n", sa.BigInteger, nullable=False),
+        sa.Column("always_valid", sa.Boolean, nullable=False),
+        sa.Column("exploratory", sa.Boolean, nullable=False),
+        sa.Column("insufficient", sa.Text),
+        _utc("as_of"),
+    )
+
+
+_RESULT_KEY = (
+    "experiment_id", "phase", "metric", "segment", "statistic", "variant", "comparison_to", "method",
+)  # fmt: skip
+
+experiment_results = sa.Table(
+    "experiment_results",
+    metadata,
+    *_result_columns(),
+    sa.PrimaryKeyConstraint(*_RESULT_KEY),
+    comment="The newest results in long form: a row for each statistic of a metric, segment and variant.",
+)
+
+experiment_results_history = sa.Table(
+    "experiment_results_history",
+    metadata,
+    *_result_columns(),
+    sa.Column("recorded_at", sa.TIMESTAMP(timezone=True), nullable=False),
+    sa.Column("occasion", sa.Text, nullable=False),
+    sa.Column("decision_id", sa.Uuid),
+    sa.PrimaryKeyConstraint(*_RESULT_KEY, "recorded_at", "occasion"),
+    sa.CheckConstraint("occasion IN ('hour', 'decision', 'end')", name="occasion"),
+    comment="The results as they were seen each hour, at each decision, and at the end of a phase.",
 )

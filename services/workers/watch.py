@@ -85,7 +85,7 @@ class Watch:
 
     def _judge(self, snapshot: EvidenceSnapshot) -> Evaluation:
         now = asyncio.get_running_loop().time()
-        policy = snapshot.experiment.definition.policy
+        policy = snapshot.experiment.canary.policy
         held = None
         if isinstance(policy, ThresholdPolicy):
             window = self._window
@@ -151,7 +151,7 @@ def _inputs(snapshot: EvidenceSnapshot, window_verdict: Verdict | None) -> Evalu
     ticks = [row.tick for row in counts]
     first_tick, now_tick = min([_tick(started_at), *ticks]), max([_tick(now), *ticks])
     return EvaluationInputs(
-        definition=experiment.definition,
+        definition=experiment.canary,
         counts=counts,
         step=snapshot.allocation.step,
         share_bp=snapshot.allocation.treatment_share_bp,

@@ -64,6 +64,7 @@ async def count(
                 tick=tick,
                 treatment_share_bp=share,
                 role=role,
+                variant_index=int(role == "treatment"),
                 **figures,
             )
         )

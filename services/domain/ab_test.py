@@ -1,0 +1,168 @@
+"""A/B tests: two or more variants side by side, compared on metrics that their team names.
+
+The first variant is the control, the route's stable variant. Units outside the traffic share, and units of a
+test that is stopped, get the control and count nowhere.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+import msgspec
+
+from services.domain.assignment import BASIS_POINTS
+from services.domain.configuration import OnBlind, SegmentConfig
+from services.domain.errors import InvalidDefinition
+from services.domain.metric import BUILT_IN, Column, Metric, check_metric, columns_for
+
+OnWinner = Literal["hold", "promote"]
+
+MAX_VARIANTS = 10
+MAX_SEGMENTS = 5
+MAX_SEGMENT_VALUES = 20
+OTHER = "other"
+"""The segment of the values that came after the first ``MAX_SEGMENT_VALUES``."""
+
+_ATTRIBUTE = re.compile(r"[a-z][a-z0-9_]{0,30}")
+
+
+class WeightedVariant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A variant and its share of the test's units, a fraction."""
+
+    key: str
+    weight: float
+
+
+class TestGuardrail(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A metric that can only stop. ``margin`` is how much worse a treatment may be, in the metric's unit."""
+
+    __test__ = False
+    metric: str = "error_rate"
+    margin: float = 0.0
+
+
+class ABTestDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An A/B test as its team defines it.
+
+    ``metrics`` holds the definition of every metric that is named, as it was when the test was created:
+    changing a metric later changes no running test.
+    """
+
+    variants: tuple[WeightedVariant, ...]
+    goals: tuple[str, ...]
+    secondary: tuple[str, ...] = ()
+    guardrails: tuple[TestGuardrail, ...] = (TestGuardrail(),)
+    metrics: tuple[Metric, ...] = ()
+    traffic_share: float = 1.0
+    planned_duration_minutes: int = 14 * 24 * 60
+    minimum_units: int = 1_000
+    """Of each variant, before a result is more than a first impression."""
+    alpha: float = 0.05
+    alpha_guardrail: float = 0.01
+    on_winner: OnWinner = "hold"
+    segments: tuple[SegmentConfig, ...] = ()
+    covariate_header: str | None = None
+    """A request header with a number known before the test, of the unit, that reduces variance (CUPED)."""
+    on_blind: OnBlind = "control"
+    lease_limit_seconds: float = 60.0
+
+    @property
+    def control(self) -> str:
+        """The variant the others are compared to."""
+        return self.variants[0].key
+
+    @property
+    def weights_bp(self) -> tuple[int, ...]:
+        """The variants' shares in basis points, in order; they sum to 10,000."""
+        return tuple(round(variant.weight * BASIS_POINTS) for variant in self.variants)
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """What is summed for this test."""
+        return columns_for(self.metrics)
+
+    def metric(self, key: str) -> Metric:
+        """Return the definition of a metric of this test."""
+        return next(metric for metric in self.metrics if metric.key == key)
+
+
+def check_ab_test(definition: ABTestDefinition, *, control: str) -> None:
+    """Raise InvalidDefinition for the first rule the definition breaks."""
+    _check_variants(definition, control)
+    _check_metrics(definition)
+    _check_segments(definition)
+    for field in ("alpha", "alpha_guardrail"):
+        if not 0 < getattr(definition, field) < 1:
+            raise InvalidDefinition(field, "must be above 0 and below 1")
+    if not 0 < definition.traffic_share <= 1:
+        raise InvalidDefinition("traffic_share", "must be above 0 and at most 1")
+    if definition.planned_duration_minutes < 1:
+        raise InvalidDefinition("planned_duration_minutes", "must be at least 1")
+    if definition.minimum_units < 1:
+        raise InvalidDefinition("minimum_units", "must be at least 1")
+    if definition.lease_limit_seconds < 5:
+        raise InvalidDefinition("lease_limit_seconds", "must be at least 5")
+
+
+def _check_variants(definition: ABTestDefinition, control: str) -> None:
+    keys = [variant.key for variant in definition.variants]
+    if not 2 <= len(keys) <= MAX_VARIANTS:
+        raise InvalidDefinition("variants", f"has {len(keys)}; a test compares 2 to {MAX_VARIANTS}")
+    if len(set(keys)) != len(keys):
+        raise InvalidDefinition("variants", "names a variant twice")
+    if keys[0] != control:
+        raise InvalidDefinition("variants[0].key", f"must be the route's stable variant, {control!r}")
+    check_weights(definition.variants)
+
+
+def check_weights(variants: tuple[WeightedVariant, ...]) -> None:
+    """Raise InvalidDefinition where the weights are no split of the test's units."""
+    for i, variant in enumerate(variants):
+        weight = variant.weight * BASIS_POINTS
+        if not 0 < variant.weight < 1 or abs(round(weight) - weight) > 1e-6:
+            raise InvalidDefinition(
+                f"variants[{i}].weight", "must be above 0 and below 1, exact to 0.0001 (one basis point)"
+            )
+    if sum(round(variant.weight * BASIS_POINTS) for variant in variants) != BASIS_POINTS:
+        raise InvalidDefinition("variants", "have weights that do not sum to 1")
+
+
+def _check_metrics(definition: ABTestDefinition) -> None:
+    if not definition.goals:
+        raise InvalidDefinition("goals", "is empty; name at least one metric the test is about")
+    known = {metric.key: metric for metric in definition.metrics}
+    named = [("goals", key) for key in definition.goals]
+    named += [("secondary", key) for key in definition.secondary]
+    named += [("guardrails", guardrail.metric) for guardrail in definition.guardrails]
+    for field, key in named:
+        if key not in known:
+            raise InvalidDefinition(
+                field, f"names {key!r}; no such metric, there are {', '.join({**BUILT_IN, **known})}"
+            )
+        check_metric(known[key])
+    for field in ("goals", "secondary"):
+        keys = getattr(definition, field)
+        if len(set(keys)) != len(keys):
+            raise InvalidDefinition(field, "names a metric twice")
+    both = sorted(set(definition.goals) & set(definition.secondary))
+    if both:
+        raise InvalidDefinition("secondary", f"names {both[0]!r}, which is a goal already")
+    for i, guardrail in enumerate(definition.guardrails):
+        if not guardrail.margin >= 0:
+            raise InvalidDefinition(f"guardrails[{i}].margin", "must be at least 0")
+        if known[guardrail.metric].kind == "quantile":
+            raise InvalidDefinition(
+                f"guardrails[{i}].metric", "is a quantile; a guardrail needs a mean, ratio or proportion"
+            )
+
+
+def _check_segments(definition: ABTestDefinition) -> None:
+    if len(definition.segments) > MAX_SEGMENTS:
+        raise InvalidDefinition("segments", f"has more than {MAX_SEGMENTS}")
+    names = [segment.attribute for segment in definition.segments]
+    if len(set(names)) != len(names):
+        raise InvalidDefinition("segments", "names an attribute twice")
+    for i, name in enumerate(names):
+        if not _ATTRIBUTE.fullmatch(name):
+            raise InvalidDefinition(f"segments[{i}].attribute", f"{name!r} is not of a-z, 0-9 and _")
