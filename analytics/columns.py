@@ -54,7 +54,8 @@ class Columns:
         ticks: shape (n,), the tick of each row.
         share_index: shape (n,), where each row's share stands in `distinct_shares`.
         distinct_shares: shape (m,), increasing.
-        observed: shape (n, 3), (treatment errors, control errors, others) of each row.
+        observed: shape (n, c), the counts of each row; for errors c = 3, (treatment errors, control
+            errors, others).
         tick_starts: shape (t,), the first row of each distinct tick.
     """
 
@@ -75,17 +76,23 @@ class Columns:
         treatment_errors, control_errors, others = self.observed.sum(axis=0).tolist()
         return treatment_errors, control_errors, others
 
+    def until(self, now_tick: int | None) -> "Columns | Insufficient":
+        """Leave out the rows of later ticks; None leaves out nothing."""
+        if now_tick is None:
+            return self
+        return gathered(self.ticks, self.distinct_shares[self.share_index], self.observed, now_tick)
+
     def gains(self, log_factors: Floats) -> Floats:
         """What each tick adds to the logarithm of each bet.
 
         Args:
-            log_factors: shape (m, 3, K), by distinct share.
+            log_factors: shape (m, c, K), by distinct share.
 
         Returns:
             Shape (t, K).
         """
         by_row = np.zeros((len(self.ticks), log_factors.shape[2]))
-        for outcome in range(3):
+        for outcome in range(self.observed.shape[1]):
             by_row += log_factors[self.share_index, outcome] * self.observed[:, outcome, None]
         if len(self.tick_starts) == len(self.ticks):
             return by_row
@@ -93,16 +100,18 @@ class Columns:
         return gained
 
 
-def columns_of(counts: Sequence[TickCounts], now_tick: int | None = None) -> Columns | Insufficient:
+def columns_of(counts: Sequence[TickCounts] | Columns, now_tick: int | None = None) -> Columns | Insufficient:
     """Gather rows into columns, adding up those of the same tick and share as integers.
 
     Args:
-        counts: rows in any order.
+        counts: rows in any order, or columns that were gathered before.
         now_tick: leave out the rows of later ticks; by default none.
 
     Raises:
         ValueError: a share outside (0, 1) or a negative count.
     """
+    if isinstance(counts, Columns):
+        return counts.until(now_tick)
     n = len(counts)
     ticks = np.fromiter((row.tick for row in counts), np.int64, n)
     shares = np.fromiter((row.share for row in counts), np.float64, n)
@@ -110,6 +119,23 @@ def columns_of(counts: Sequence[TickCounts], now_tick: int | None = None) -> Col
     observed[:, 0] = np.fromiter((row.treatment_errors for row in counts), np.int64, n)
     observed[:, 1] = np.fromiter((row.control_errors for row in counts), np.int64, n)
     observed[:, 2] = np.fromiter((row.others for row in counts), np.int64, n)
+    return gathered(ticks, shares, observed, now_tick)
+
+
+def gathered(
+    ticks: Integers, shares: Floats, observed: Integers, now_tick: int | None = None
+) -> Columns | Insufficient:
+    """Columns out of rows of counts of any kind, as `columns_of` makes them.
+
+    Args:
+        ticks: shape (n,).
+        shares: shape (n,).
+        observed: shape (n, c), counts.
+        now_tick: leave out the rows of later ticks; by default none.
+
+    Raises:
+        ValueError: a share outside (0, 1) or a negative count.
+    """
     _check_rows(shares, observed)
     kept = observed.any(axis=1)
     if now_tick is not None:

@@ -34,7 +34,7 @@ INTERVAL_RATIOS = (1.003, 1.01, 1.03, 1.1, *RATIOS)
 _HALVINGS = 50  # of a range of length 2: limits are found to 2e-15
 
 
-def difference_estimate(counts: Sequence[TickCounts]) -> float | Insufficient:
+def difference_estimate(counts: Sequence[TickCounts] | Columns) -> float | Insufficient:
     """The mean propensity-weighted score, an unbiased estimate of p_t − p_c over the observations.
 
     Σ(x_t/w − x_c/(1−w)) / n with x errors and n observations, each row at its own w (Horvitz & Thompson
@@ -55,7 +55,7 @@ def difference_estimate(counts: Sequence[TickCounts]) -> float | Insufficient:
     return float(np.clip(score, -1.0, 1.0))
 
 
-def difference_interval(counts: Sequence[TickCounts], *, alpha: float) -> Interval | Insufficient:
+def difference_interval(counts: Sequence[TickCounts] | Columns, *, alpha: float) -> Interval | Insufficient:
     """An always-valid interval for p_t − p_c at level 1 − α.
 
     What to count: independent observations, so at most the first request of each unit for exact coverage;

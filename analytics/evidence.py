@@ -13,17 +13,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from analytics.betting import (
     FRACTIONS,
-    RATIOS,
     Floats,
     log_factors_if_not_worse,
     log_factors_if_worse,
     log_sum,
 )
 from analytics.columns import Columns, TickCounts, columns_of
+from analytics.eprocess import RESERVE, EProcess, re_armed
 from analytics.results import Insufficient
 
 __all__ = [
@@ -37,51 +35,20 @@ __all__ = [
     "rollback_path",
 ]
 
-RESERVE = 0.2
-"""The part of the rollback's capital that is kept for regressions that begin late."""
-
-_LARGEST_LOG = 700.0  # exp(700) = 1e304: the nearest power before floats overflow
-
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
-    """How strongly the counts speak against one null hypothesis.
+class Evidence(EProcess):
+    """How strongly the counts of errors speak against one null hypothesis.
 
     Attributes:
-        log_e_value: natural logarithm of E now, exact where `e_value` is capped.
-        log_e_peak: the largest log E at the end of any tick so far, at least 0 (the start, E = 1).
-        threshold: 1/α; reaching it rejects the null hypothesis.
         treatment_errors: tested errors of the treatment.
         control_errors: tested errors of the control.
         others: all other tested observations, of both.
     """
 
-    log_e_value: float
-    log_e_peak: float
-    threshold: float
     treatment_errors: int
     control_errors: int
     others: int
-
-    @property
-    def e_value(self) -> float:
-        """E now, capped at 1e304 so that it stays a finite number."""
-        return math.exp(min(self.log_e_value, _LARGEST_LOG))
-
-    @property
-    def p_value(self) -> float:
-        """The always-valid p: the running minimum of 1/E over the ticks, in (0, 1]."""
-        return math.exp(-min(self.log_e_peak, _LARGEST_LOG))
-
-    @property
-    def crossed(self) -> bool:
-        """Whether E is at or above 1/α now: the rule to act on."""
-        return self.log_e_value >= math.log(self.threshold)
-
-    @property
-    def has_crossed(self) -> bool:
-        """Whether E was at or above 1/α at the end of any tick so far, even if it fell again."""
-        return self.log_e_peak >= math.log(self.threshold)
 
     @property
     def observations(self) -> int:
@@ -103,7 +70,7 @@ class EvidencePath:
 
 
 def rollback_evidence(
-    counts: Sequence[TickCounts],
+    counts: Sequence[TickCounts] | Columns,
     *,
     first_tick: int,
     planned_ticks: int,
@@ -117,11 +84,8 @@ def rollback_evidence(
     of the same unit are left out, or sticky units and retries make false alarms. Counted so, a treatment
     that fails as often but hits more units is worse, and is rolled back.
 
-    Capital 1 is split into S_k = 0.8/K on each of the K ratios and a reserve of 0.2. At the start of each
-    of the J planned ticks, the first included, 0.2/(J·K) moves from the reserve to every S_k, before that
-    tick's observations are seen; then S_k is multiplied by their factors. E = Σ S_k + reserve. Moving
-    capital leaves E as it is, so ticks without observations change nothing. Observations earlier than
-    `first_tick` are met by the first 0.8 alone; after J ticks nothing is left to move.
+    Capital is moved from a reserve to the bets tick by tick, so that a regression that begins late is met
+    by fresh capital (`analytics.eprocess.re_armed`).
 
     Args:
         counts: tested observations, in any order; rows of the same tick and share are added up.
@@ -145,7 +109,7 @@ def rollback_evidence(
 
 
 def rollback_path(
-    counts: Sequence[TickCounts],
+    counts: Sequence[TickCounts] | Columns,
     *,
     first_tick: int,
     planned_ticks: int,
@@ -161,7 +125,7 @@ def rollback_path(
 
 
 def promotion_evidence(
-    counts: Sequence[TickCounts],
+    counts: Sequence[TickCounts] | Columns,
     *,
     alpha: float,
     margin: float,
@@ -194,7 +158,7 @@ def promotion_evidence(
 
 
 def promotion_path(
-    counts: Sequence[TickCounts], *, margin: float, now_tick: int | None = None
+    counts: Sequence[TickCounts] | Columns, *, margin: float, now_tick: int | None = None
 ) -> EvidencePath | Insufficient:
     """The course of `promotion_evidence`, tick by tick; the same arguments, without the threshold."""
     columns = _checked(counts, 0.5, margin, now_tick)
@@ -204,7 +168,7 @@ def promotion_path(
 
 
 def _checked(
-    counts: Sequence[TickCounts], alpha: float, margin: float, now_tick: int | None
+    counts: Sequence[TickCounts] | Columns, alpha: float, margin: float, now_tick: int | None
 ) -> Columns | Insufficient:
     if not 0.0 < alpha < 1.0:
         raise ValueError(f"alpha is a probability in (0, 1), not {alpha}")
@@ -215,20 +179,8 @@ def _checked(
 
 def _rollback_path(columns: Columns, *, first_tick: int, planned_ticks: int, margin: float) -> Floats:
     """log E at the end of each distinct tick, shape (ticks,)."""
-    if planned_ticks < 1:
-        raise ValueError(f"planned_ticks is at least 1, not {planned_ticks}")
     gained = columns.gains(log_factors_if_worse(columns.distinct_shares, margin))
-    reached = gained.cumsum(axis=0)
-    armed = np.clip(columns.distinct_ticks - first_tick + 1, 0, planned_ticks)
-    moved = np.diff(armed, prepend=0) * (RESERVE / planned_ticks)
-    moved[0] += 1.0 - RESERVE
-    with np.errstate(divide="ignore"):  # log 0 = −∞ is meant: nothing moved, nothing kept
-        log_moved = np.log(moved / len(RATIOS))
-        log_kept = np.log(RESERVE * (1.0 - armed / planned_ticks))
-    # What was moved at tick j has been multiplied from then on: S_k = Σ_j moved_j·exp(reached − before_j).
-    before = np.vstack([np.zeros_like(reached[:1]), reached[:-1]])
-    log_stakes = reached + np.logaddexp.accumulate(log_moved[:, None] - before, axis=0)
-    return log_sum(np.concatenate([log_stakes, log_kept[:, None]], axis=1))
+    return re_armed(gained, columns.distinct_ticks, first_tick=first_tick, planned_ticks=planned_ticks)
 
 
 def _promotion_path(columns: Columns, margin: float) -> Floats:

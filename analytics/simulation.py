@@ -10,36 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from analytics.betting import Floats, log_factors_if_not_worse, log_factors_if_worse
-from analytics.evidence import RESERVE
+from analytics.betting import log_factors_if_not_worse, log_factors_if_worse
+from analytics.eprocess import RESERVE
+from analytics.games import NEVER, Game, Outcomes, Stops, play, stops_at
 from analytics.traffic import Counting, Flags, Traffic, counted_requests
-
-_NEVER = -1
-_STEPS_BETWEEN_CLEARANCES = 32  # stakes of runs that have stopped grow on until they are cleared away
-
-
-@dataclass(frozen=True, slots=True)
-class Stops:
-    """Where each run stopped.
-
-    Attributes:
-        positions: shape (runs,), the index of the request after which the run stopped, −1 for never.
-        treatment_requests: shape (runs,), requests the treatment had served by then, or in the whole run.
-    """
-
-    positions: NDArray[np.int64]
-    treatment_requests: NDArray[np.int64]
-
-    @property
-    def stopped(self) -> Flags:
-        """Shape (runs,): whether the run stopped at all."""
-        stopped: Flags = self.positions != _NEVER
-        return stopped
-
-    @property
-    def rate(self) -> float:
-        """The fraction of runs that stopped."""
-        return float(self.stopped.mean())
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +37,14 @@ class RollbackTest:
     def stops(self, traffic: Traffic, counting: Counting = Counting.EVERY_REQUEST) -> Stops:
         """Where each run is rolled back."""
         shares, share_index = np.unique(traffic.shares, return_inverse=True)
-        game = _Game(
+        game = Game(
             factors=np.exp(log_factors_if_worse(shares, self.margin)),
             reserve=self.reserve,
             requests_per_tick=self.requests_per_tick,
             planned_ticks=self.planned_ticks,
             threshold=1.0 / self.alpha,
         )
-        return _stops(game, traffic, share_index, counted_requests(traffic, counting))
+        return _stops(game, traffic, share_index, counting)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +62,8 @@ class PromotionTest:
     def stops(self, traffic: Traffic, counting: Counting = Counting.FIRST_REQUEST) -> Stops:
         """Where each run is promoted."""
         shares, share_index = np.unique(traffic.shares, return_inverse=True)
-        game = _Game(
-            factors=np.exp(log_factors_if_not_worse(shares, self.margin)), threshold=1.0 / self.alpha
-        )
-        return _stops(game, traffic, share_index, counted_requests(traffic, counting))
+        game = Game(factors=np.exp(log_factors_if_not_worse(shares, self.margin)), threshold=1.0 / self.alpha)
+        return _stops(game, traffic, share_index, counting)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +93,7 @@ class WindowedTest:
         exceeded = treatment_errors * control - control_errors * treatment > self.margin * treatment * control
         fired = enough & exceeded
         ends = (fired.argmax(axis=1) + 1) * self.requests_per_tick - 1
-        return _at(traffic, np.where(fired.any(axis=1), ends, _NEVER))
+        return stops_at(traffic.treated, np.where(fired.any(axis=1), ends, NEVER))
 
     def _windows(self, flags: Flags) -> NDArray[np.int64]:
         """Flags counted over the window that ends with each tick, shape (runs, ticks)."""
@@ -133,84 +105,7 @@ class WindowedTest:
         return running
 
 
-@dataclass(frozen=True, slots=True)
-class _Game:
-    """What happens to the stakes of one run, observation by observation.
-
-    Attributes:
-        factors: shape (m, 3, K), by share: (treatment error, control error, other).
-        threshold: the run stops when all capital together reaches it.
-        reserve: the part of the capital 1 that is not staked at the start.
-        requests_per_tick: requests between two payments out of the reserve.
-        planned_ticks: payments until the reserve is spent.
-    """
-
-    factors: Floats
-    threshold: float
-    reserve: float = 0.0
-    requests_per_tick: int = 1
-    planned_ticks: int = 1
-
-    def paid(self, positions: NDArray[np.int64]) -> Floats:
-        """How much of the reserve has been paid out before the requests at these positions are seen."""
-        ticks = np.minimum(positions // self.requests_per_tick + 1, self.planned_ticks)
-        return self.reserve * (ticks / self.planned_ticks)
-
-
-def _stops(game: _Game, traffic: Traffic, share_index: NDArray[np.intp], counted: Flags) -> Stops:
-    """Play every run until its capital reaches the threshold.
-
-    Only observations that change a stake are visited; between two of them the total stays as it is.
-    """
-    bets = game.factors.shape[2]
-    factors = np.vstack([game.factors.reshape(-1, bets), np.ones((1, bets))]).T
-    codes, positions = _moves(game, traffic, share_index, counted)
-    runs = np.arange(traffic.errors.shape[0])
-    stakes = np.full((bets, len(runs)), (1.0 - game.reserve) / bets)
-    paid = np.zeros(len(runs))
-    found = np.full(len(runs), _NEVER, np.int64)
-    for step in range(len(codes)):
-        if step % _STEPS_BETWEEN_CLEARANCES == 0:
-            going = found[runs] == _NEVER
-            runs, stakes, paid = runs[going], stakes[:, going], paid[going]
-            if not len(runs):
-                break
-        position = positions[step, runs]
-        if game.reserve:
-            due = game.paid(position)
-            stakes += (due - paid) / bets
-            paid = due
-        stakes *= factors[:, codes[step, runs]]
-        reached = stakes.sum(axis=0) + (game.reserve - paid) >= game.threshold
-        if reached.any():
-            newly = reached & (found[runs] == _NEVER)
-            found[runs[newly]] = position[newly]
-    return _at(traffic, found)
-
-
-def _moves(
-    game: _Game, traffic: Traffic, share_index: NDArray[np.intp], counted: Flags
-) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
-    """The observations of each run that change a stake, in order of time.
-
-    Returns:
-        Rows of factors (or the row of ones, behind the last observation of a run) and positions of the
-        requests, both of shape (most observations of any run, runs).
-    """
-    outcomes = np.where(traffic.errors, np.where(traffic.treated, 0, 1), 2).astype(np.int16)
-    moving = (game.factors != 1.0).any(axis=2).ravel()
-    all_codes = outcomes + (3 * share_index).astype(np.int16)
-    run, position = np.nonzero(counted & moving[all_codes])
-    per_run = np.bincount(run, minlength=len(counted))
-    rank = np.arange(len(run)) - np.repeat(per_run.cumsum() - per_run, per_run)
-    shape = (int(per_run.max()), len(counted))
-    codes = np.full(shape, len(moving), np.intp)
-    positions = np.full(shape, counted.shape[1] - 1, np.int64)
-    codes[rank, run] = all_codes[run, position]
-    positions[rank, run] = position
-    return codes, positions
-
-
-def _at(traffic: Traffic, positions: NDArray[np.int64]) -> Stops:
-    served = np.arange(traffic.treated.shape[1]) <= np.where(positions == _NEVER, np.inf, positions)[:, None]
-    return Stops(positions, (traffic.treated & served).sum(axis=1))
+def _stops(game: Game, traffic: Traffic, share_index: NDArray[np.intp], counting: Counting) -> Stops:
+    outcomes: Outcomes = np.where(traffic.errors, np.where(traffic.treated, 0, 1), 2).astype(np.int16)
+    positions = play(game, outcomes, share_index, counted_requests(traffic, counting))
+    return stops_at(traffic.treated, positions)

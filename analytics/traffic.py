@@ -109,9 +109,7 @@ class StickyUnits:
         return Traffic(self.shares, treated, errors, units)
 
     def _draw_run(self, random: np.random.Generator, requests: int) -> tuple[NDArray[np.int32], Flags, Flags]:
-        how_many = max(2, round(requests / self.requests_per_unit))
-        reach = np.cumsum(random.pareto(self.activity_tail, how_many) + 1.0)
-        units = np.searchsorted(reach, random.random(requests) * reach[-1], side="right")
+        units, how_many = drawn_units(random, requests, self.requests_per_unit, self.activity_tail)
         treated = random.random(how_many)[units] < self.shares
         of_control = self._unit_rates(random, self.control_rate, how_many)
         of_treatment = of_control
@@ -128,16 +126,29 @@ class StickyUnits:
         return random.beta(mean * spread, (1.0 - mean) * spread, how_many)
 
 
+def drawn_units(
+    random: np.random.Generator, requests: int, requests_per_unit: float, activity_tail: float = 1.5
+) -> tuple[NDArray[np.intp], int]:
+    """Whose request each one is, by heavy-tailed (Pareto) activities, and how many units there are."""
+    how_many = max(2, round(requests / requests_per_unit))
+    reach = np.cumsum(random.pareto(activity_tail, how_many) + 1.0)
+    return np.searchsorted(reach, random.random(requests) * reach[-1], side="right"), how_many
+
+
+def first_requests(units: NDArray[np.int32]) -> Flags:
+    """Which requests are the first of their unit, shape (runs, requests)."""
+    first: Flags = np.arange(units.shape[1]) <= _first_positions(units, np.ones(units.shape, np.bool_))
+    return first
+
+
 def counted_requests(traffic: Traffic, counting: Counting) -> Flags:
     """Which requests a test may look at under a counting rule, shape (runs, requests)."""
-    everything = np.ones_like(traffic.errors)
     if counting is Counting.EVERY_REQUEST or traffic.units is None:
-        return everything
-    positions = np.arange(traffic.errors.shape[1])
-    until = _first_positions(
-        traffic.units, everything if counting is Counting.FIRST_REQUEST else traffic.errors
-    )
-    counted: Flags = positions <= until
+        return np.ones_like(traffic.errors)
+    if counting is Counting.FIRST_REQUEST:
+        return first_requests(traffic.units)
+    until = _first_positions(traffic.units, traffic.errors)
+    counted: Flags = np.arange(traffic.errors.shape[1]) <= until
     if counting is Counting.FIRST_ERRORS:
         counted |= ~traffic.errors
     return counted

@@ -3,39 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 from services.demo.control import ControlApi
 from services.demo.official_client import OfficialClient
-from services.demo.screen import Screen
 from services.demo.setup import create_route, create_variant, start_canary, wait_until_served
 from services.demo.timing import RollbackTiming, tested_errors, time_rollback
 from services.demo.traffic import Answer, Traffic, some_return
-from services.domain.errors import HeadgateError
+from services.demo.world import World, until
 
 LONGEST_SECONDS = 90.0
 AFTERWARDS_SECONDS = 1.0
 """Traffic goes on for this long after the end, to see that it stays that way."""
 ENOUGH_USERS = 20_500
 """The good canary's traffic goes on until so many have been there."""
-
-
-@dataclass(slots=True)
-class World:
-    """What a scenario works with."""
-
-    api: ControlApi
-    gateway_url: str
-    provider_url: str
-    client_key: str
-    screen: Screen
-    rng: random.Random
-    sent: int = 0
-    unanswered: int = 0
-    units: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,12 +151,12 @@ async def _run(
         running = background.create_task(traffic.run(at_most_seconds=LONGEST_SECONDS))
         asking = background.create_task(official.run())
         try:
-            await _until(lambda: len(traffic.answers) >= 100, "the gateway answers")
+            await until(lambda: len(traffic.answers) >= 100, "the gateway answers")
             await start()
             world.screen.say(f"canary {key} started")
             experiment = await _end_of(world, traffic, key, treatment, running)
             await asyncio.sleep(AFTERWARDS_SECONDS)
-            await _until(lambda: running.done() or _users(traffic) >= users, f"{users} users came", 60.0)
+            await until(lambda: running.done() or _users(traffic) >= users, f"{users} users came", 60.0)
         finally:
             traffic.stop()
             official.stop()
@@ -215,11 +198,3 @@ def _progress(experiment: dict[str, Any], answers: list[Answer]) -> str:
 async def _decision(api: ControlApi, key: str, action: str) -> dict[str, Any]:
     decisions = (await api.get(f"/v1/experiments/{key}/decisions"))["items"]
     return next((decision for decision in decisions if decision["action"] == action), {})
-
-
-async def _until(condition: Callable[[], bool], what: str, within_seconds: float = 30.0) -> None:
-    deadline = asyncio.get_running_loop().time() + within_seconds
-    while not condition():
-        if asyncio.get_running_loop().time() > deadline:
-            raise HeadgateError(f"waited {within_seconds:g} s in vain until {what}")
-        await asyncio.sleep(0.05)

@@ -13,11 +13,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from services.demo.canaries import BadCanary, GoodCanary, World, run_bad_canary, run_good_canary
+from services.demo.ab_test import ABTest, run_ab_test
+from services.demo.canaries import BadCanary, GoodCanary, run_bad_canary, run_good_canary
 from services.demo.control import ControlApi
 from services.demo.product import Addresses, on_embedded_stack
 from services.demo.screen import Screen
 from services.demo.setup import create_key
+from services.demo.world import World
 from services.domain.errors import HeadgateError
 from services.storage.counting_totals import CountingTotals, read_totals
 from services.storage.session import create_engine
@@ -34,6 +36,7 @@ class DemoResult:
 
     bad_canary: BadCanary
     good_canary: GoodCanary
+    ab_test: ABTest
     outcomes_sent: int
     totals: CountingTotals
     units: int
@@ -49,6 +52,8 @@ class DemoResult:
             found.append(f"the bad canary ended as {self.bad_canary.conclusion}, not rolled_back")
         if not self.good_canary.succeeded:
             found.append(f"the good canary ended as {self.good_canary.conclusion}, not promoted")
+        if not self.ab_test.succeeded:
+            found.append(f"the A/B test ended without telling its variants apart: {self.ab_test.sentence}")
         if self.outcomes_sent != self.totals.outcomes_counted:
             found.append(f"{self.outcomes_sent} outcomes sent, {self.totals.outcomes_counted} counted")
         return found
@@ -58,6 +63,7 @@ class DemoResult:
         return {
             "bad_canary": asdict(self.bad_canary),
             "good_canary": asdict(self.good_canary),
+            "ab_test": asdict(self.ab_test),
             "outcomes_sent": self.outcomes_sent,
             "outcomes_counted": self.totals.outcomes_counted,
             "duplicates_dropped": self.totals.duplicates_dropped,
@@ -106,11 +112,13 @@ async def _demo(seed: int) -> DemoResult:
                 )
                 bad = await run_bad_canary(world)
                 good = await run_good_canary(world)
+                ab_test = await run_ab_test(world)
             screen.heading("Counting")
             totals = await _counted(stack.database_url, world.sent, screen)
             return DemoResult(
                 bad_canary=bad,
                 good_canary=good,
+                ab_test=ab_test,
                 outcomes_sent=world.sent,
                 totals=totals,
                 units=world.units,
@@ -144,9 +152,9 @@ async def _counted(
 
 
 def _print_summary(result: DemoResult, *, to_stdout: bool) -> None:
-    bad, good = result.bad_canary, result.good_canary
+    bad, good, test = result.bad_canary, result.good_canary, result.ab_test
     table = Table(title="What the loop did", title_justify="left")
-    for name in ("canary", "conclusion", "took", "what it cost"):
+    for name in ("experiment", "conclusion", "took", "what it cost"):
         table.add_column(name)
     table.add_row(
         "bad: 30 % errors against 1 %",
@@ -159,6 +167,12 @@ def _print_summary(result: DemoResult, *, to_stdout: bool) -> None:
         good.conclusion,
         f"{_seconds(good.seconds_to_promotion)} from start to 100 %",
         f"{good.units:,} users served meanwhile",
+    )
+    table.add_row(
+        "A/B test: quicker, better liked",
+        test.conclusion,
+        f"{_seconds(test.seconds_to_result)} until both goals were told apart",
+        f"{test.units:,} users, {test.feedback:,} reports; {test.sentence}",
     )
     table.add_section()
     table.add_row(

@@ -21,6 +21,7 @@ class Answer:
     status: int
     variant: str
     allocation: int
+    feedback_token: str = ""
 
     @property
     def failed(self) -> bool:
@@ -84,6 +85,7 @@ class Traffic:
             status=response.status,
             variant=response.headers.get("x-headgate-variant", ""),
             allocation=int(response.headers.get("x-headgate-allocation", "0")),
+            feedback_token=response.headers.get("x-headgate-feedback-token", ""),
         )
         self.answers.append(answer)
         if self.on_answer:

@@ -1,0 +1,232 @@
+"""Figures of an experiment, drawn from the frames of `analytics.report`.
+
+Every function returns a `matplotlib.figure.Figure` of its own and touches no state of pyplot. Each figure
+says in its title whether what it shows may be looked at at any time.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter, StrMethodFormatter
+
+CONTROL = "#5b6770"
+PALETTE = ("#0b6e99", "#c8553d", "#6a994e", "#7b5ea7", "#d4a017", "#3d5a80", "#9c6644", "#2a9d8f", "#bc4b8a")
+FAINT = "#d7dbde"
+ALWAYS = "may be looked at at any time"
+ONCE = "to be looked at once, at the planned end"
+_POINT_SIZE = 5.0
+
+
+def forest(differences: pd.DataFrame, *, title: str = "Treatment against control") -> Figure:
+    """Differences with their intervals, a row for each metric, segment and variant.
+
+    Args:
+        differences: from `analytics.report.results` with a difference; relative ones are shown in per cent.
+        title: what is compared.
+    """
+    rows = differences.iloc[::-1].reset_index(drop=True)
+    figure, axes = _figure(height=1.4 + 0.42 * max(len(rows), 1))
+    axes.axvline(0.0, color=CONTROL, linewidth=1.0)
+    for place, row in rows.iterrows():
+        _draw_interval(axes, float(str(place)), row)
+    axes.set_yticks(range(len(rows)), [_label(row) for _, row in rows.iterrows()])
+    axes.set_ylim(-0.7, len(rows) - 0.3)
+    axes.set_title(f"{title}\n{_when(rows)}", loc="left", fontsize=10)
+    relative = bool((rows["statistic"] == "relative_difference").all())
+    axes.set_xlabel("difference, % of the control's mean" if relative else "difference, in the metric's unit")
+    if relative:
+        axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+    return figure
+
+
+def interval_course(course: pd.DataFrame, *, title: str, relative: bool = True) -> Figure:
+    """How an interval narrowed over time.
+
+    Args:
+        course: from `analytics.report.course`.
+        title: which metric of which variant.
+        relative: whether the difference is a fraction of the control's mean.
+    """
+    figure, axes = _figure()
+    axes.axhline(0.0, color=CONTROL, linewidth=1.0)
+    axes.fill_between(course["recorded_at"], course["lower"], course["upper"], color=PALETTE[0], alpha=0.18)
+    axes.plot(course["recorded_at"], course["point"], color=PALETTE[0], linewidth=1.8)
+    _fit_to_most(axes, course)
+    decisions = course[course["occasion"] == "decision"]
+    axes.plot(
+        decisions["recorded_at"], decisions["point"], "o", color=PALETTE[1], label="a decision was made"
+    )
+    if len(decisions):
+        axes.legend(frameon=False, fontsize=8)
+    axes.set_title(f"{title}\n{_when(course)}", loc="left", fontsize=10)
+    axes.set_ylabel("difference, % of the control's mean" if relative else "difference, in the metric's unit")
+    if relative:
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    _date_axis(axes)
+    return figure
+
+
+def canary_evidence(evidence: pd.DataFrame, *, alpha_rollback: float, alpha_promote: float) -> Figure:
+    """The e-values of a canary on its way up, with the thresholds they decide at.
+
+    Args:
+        evidence: from `analytics.report.canary_evidence`.
+        alpha_rollback: the error budget of the test on first errors.
+        alpha_promote: that of the test on first requests: half of the promotion's.
+    """
+    figure, axes = _figure()
+    _draw_share(axes, evidence)
+    tests = (
+        ("worse", PALETTE[1], "worse (roll back)", alpha_rollback),
+        ("not_worse", PALETTE[2], "not worse (promote)", alpha_promote),
+    )
+    for column, color, label, alpha in tests:
+        axes.plot(evidence["minute"], evidence[column], color=color, linewidth=1.8, label=label)
+        axes.axhline(-np.log10(alpha), color=color, linewidth=1.0, linestyle="--")
+    axes.set_ylabel("evidence, log10 of the e-value")
+    axes.set_title(f"Evidence about the treatment's errors\ndecides at the dashed line; {ALWAYS}",
+                   loc="left", fontsize=10)  # fmt: skip
+    axes.legend(frameon=False, fontsize=8, loc="upper left")
+    _date_axis(axes)
+    return figure
+
+
+def error_rates(rates: pd.DataFrame, difference: pd.DataFrame, *, window_minutes: int = 10) -> Figure:
+    """Rolling error rates of both roles, and below them the interval for their difference.
+
+    Args:
+        rates: from `analytics.report.error_rates`.
+        difference: from `analytics.report.canary_difference`.
+        window_minutes: the window of the rates.
+    """
+    figure = Figure(figsize=(7.2, 5.2), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True)
+    for role, color in (("control", CONTROL), ("treatment", PALETTE[1])):
+        above.plot(rates["minute"], rates[role], color=color, linewidth=1.6, label=role)
+    above.set_ylabel("error rate, % of requests")
+    above.set_title(f"Error rates, rolling over {window_minutes} minutes (a description, not a test)",
+                    loc="left", fontsize=10)  # fmt: skip
+    above.legend(frameon=False, fontsize=8)
+    below.axhline(0.0, color=CONTROL, linewidth=1.0)
+    below.fill_between(difference["minute"], difference["lower"], difference["upper"], color=PALETTE[0],
+                       alpha=0.2, step="post")  # fmt: skip
+    below.set_ylabel("treatment − control, points")
+    below.set_title(f"Interval for the difference of first requests: {ALWAYS}", loc="left", fontsize=10)
+    for axes in (above, below):
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+        _tidy(axes)
+    _date_axis(below)
+    return figure
+
+
+def distribution(
+    distribution: pd.DataFrame, *, source: str = "latency", control: str | None = None
+) -> Figure:
+    """The distribution of latencies by variant, as the share of requests within a time.
+
+    Args:
+        distribution: from `analytics.report.distribution`.
+        source: what it is of, for the label.
+        control: the variant that is drawn in grey.
+    """
+    figure, axes = _figure()
+    colors = iter(PALETTE)
+    for variant, rows in distribution.groupby("variant_key"):
+        color = CONTROL if variant == control else next(colors)
+        axes.plot(rows["seconds"], rows["level"], color=color, linewidth=1.6, label=str(variant))
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.set_xlabel(f"{source.replace('_', ' ')}, seconds (values within 1 %)")
+    axes.set_ylabel("requests within that time, %")
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    for level in (0.5, 0.95):
+        axes.axhline(level, color=FAINT, linewidth=0.8, zorder=0)
+    axes.set_title(f"Distribution of {source.replace('_', ' ')} (a description, not a test)",
+                   loc="left", fontsize=10)  # fmt: skip
+    axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure in the format that the path's suffix names: .png or .svg.
+
+    The same figure makes the same file: no date and no random identifiers are in it.
+    """
+    with_date = {"Date": None} if path.suffix == ".svg" else None
+    with rc_context({"svg.hashsalt": "headgate"}):
+        figure.savefig(path, dpi=160, metadata=with_date)
+
+
+def _figure(*, width: float = 7.2, height: float = 3.6) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots()
+    _tidy(axes)
+    return figure, axes
+
+
+def _tidy(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=8)
+
+
+def _date_axis(axes: Axes) -> None:
+    locator = AutoDateLocator(tz="UTC")  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz="UTC"))  # type: ignore[no-untyped-call]
+    axes.set_xlabel("UTC")
+
+
+def _draw_interval(axes: Axes, place: float, row: pd.Series) -> None:
+    point, lower, upper = (float(str(row[name])) for name in ("point", "lower", "upper"))
+    if np.isnan(point):
+        axes.text(0.0, place, f"  {row['insufficient']}", va="center", fontsize=7, color=CONTROL)
+        return
+    color = PALETTE[0] if row["clear"] else CONTROL
+    style = "-" if row["always_valid"] else ":"
+    axes.plot([lower, upper], [place, place], style, color=color, linewidth=2.0)
+    axes.plot([point], [place], "o", color=color, markersize=_POINT_SIZE)
+
+
+def _fit_to_most(axes: Axes, course: pd.DataFrame) -> None:
+    """Leave the first, very wide intervals cut off, so that the later ones can be read."""
+    limits = course[["lower", "upper"]].to_numpy(np.float64)
+    if np.isfinite(limits).any():
+        low, high = np.nanquantile(limits[:, 0], 0.1), np.nanquantile(limits[:, 1], 0.9)
+        axes.set_ylim(min(1.3 * low, -0.1 * high), max(1.3 * high, -0.1 * low))
+
+
+def _draw_share(axes: Axes, evidence: pd.DataFrame) -> None:
+    shares = axes.twinx()
+    shares.fill_between(evidence["minute"], evidence["share"], color=FAINT, alpha=0.6, step="post")
+    shares.set_ylim(0.0, 1.0)
+    shares.yaxis.set_major_formatter(PercentFormatter(1.0))
+    shares.set_ylabel("treatment's share of traffic", color=CONTROL)
+    shares.spines[["top", "left"]].set_visible(False)
+    shares.tick_params(labelsize=8)
+    axes.set_zorder(shares.get_zorder() + 1)
+    axes.patch.set_visible(False)
+
+
+def _label(row: pd.Series) -> str:
+    parts = [str(row["metric"]), str(row["variant"])]
+    if row["segment"]:
+        parts.insert(1, str(row["segment"]))
+    return " · ".join(parts) + (" *" if row["exploratory"] else "")
+
+
+def _when(rows: pd.DataFrame) -> str:
+    """Whether the intervals in these rows may be peeked at, for the title."""
+    valid = rows["always_valid"].astype(bool)
+    if valid.all():
+        sentence = f"intervals {ALWAYS}"
+    elif valid.any():
+        sentence = f"solid intervals {ALWAYS}; dotted ones are {ONCE}"
+    else:
+        sentence = f"intervals are {ONCE}"
+    explored = "exploratory" in rows and bool(rows["exploratory"].any())
+    return sentence + ("; * is exploratory" if explored else "")
