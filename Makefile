@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint format demo dev loop-bench bench-gateway lock clean
+.PHONY: help setup test lint format demo dev counting-bench evaluation-bench loop-bench bench-gateway lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
@@ -35,6 +35,12 @@ lint: $(READY) ## formatting, rules, types and layers
 format: $(READY) ## format, and fix what can be fixed by itself
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+counting-bench: $(READY) ## what an outcome costs a worker, with one experiment and with 1,000 (ARGS="--json")
+	@exec $(BIN)/python -m benchmarks.counting $(ARGS)
+
+evaluation-bench: $(READY) ## how long an evaluation takes: a day of minutes, five metrics (ARGS="--repeat 300")
+	@exec $(BIN)/python -m benchmarks.evaluation $(ARGS)
 
 loop-bench: $(READY) ## from a bad answer to the rollback: how long the whole loop takes
 	@exec $(BIN)/python -m benchmarks.loop $(ARGS)

@@ -16,12 +16,13 @@ Source: Gelman et al. 2013, Bayesian Data Analysis, ch. 2.5; the losses are thos
 import math
 from dataclasses import dataclass
 
-from scipy.special import log_ndtr, ndtr
-from scipy.stats import norm
+from scipy.special import log_ndtr, ndtr, ndtri
 
 from analytics.comparison import check_alpha
 from analytics.estimates import Effect, Estimate, contrast
 from analytics.results import Insufficient, Interval
+
+_ROOT_OF_TWO_PI = math.sqrt(2.0 * math.pi)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ def bayesian(
         mean = (found.point / found.variance + prior.mean * prior.standard_deviation**-2) / precision
         variance = 1.0 / precision
     deviation = math.sqrt(variance)
-    width = float(norm.isf(alpha / 2.0)) * deviation
+    width = -float(ndtri(alpha / 2.0)) * deviation
     gain = -mean if lower_is_better else mean
     return Posterior(
         point=mean,
@@ -134,7 +135,7 @@ def expected_loss(mean: float, deviation: float) -> float:
         deviation: σ > 0.
     """
     ratio = mean / deviation
-    return max(0.0, deviation * float(norm.pdf(ratio)) - mean * float(ndtr(-ratio)))
+    return max(0.0, deviation * math.exp(-0.5 * ratio * ratio) / _ROOT_OF_TWO_PI - mean * float(ndtr(-ratio)))
 
 
 def _chance(ratio: float) -> float:

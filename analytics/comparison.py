@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-from scipy.special import betaln
-from scipy.stats import t as student
+from scipy.special import betaln, stdtr, stdtrit
 
 from analytics.estimates import Contrast, Effect, Estimate, contrast
 from analytics.results import Insufficient, Interval
@@ -89,7 +88,7 @@ def fixed_horizon(
     found = contrast(treatment, control, effect)
     if isinstance(found, Insufficient):
         return found
-    width = float(student.isf(alpha / 2.0, found.degrees)) * found.standard_error
+    width = -float(stdtrit(found.degrees, alpha / 2.0)) * found.standard_error
     log_p = log_two_sided_t(found.z, found.degrees)
     return comparison_of(found, width, log_p, alpha, Method.FIXED_HORIZON)
 
@@ -122,7 +121,7 @@ def log_two_sided_t(statistic: float, degrees: float) -> float:
         statistic: t.
         degrees: d > 0.
     """
-    probability = 2.0 * float(student.sf(abs(statistic), degrees))
+    probability = 2.0 * float(stdtr(degrees, -abs(statistic)))
     if probability > 1e-290:
         return min(0.0, math.log(probability))
     log_x = -math.log1p(statistic**2 / degrees)

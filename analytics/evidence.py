@@ -21,7 +21,7 @@ from analytics.betting import (
     log_sum,
 )
 from analytics.columns import Columns, TickCounts, columns_of
-from analytics.eprocess import RESERVE, EProcess, re_armed
+from analytics.eprocess import RESERVE, EProcess, PathMemory, re_armed
 from analytics.results import Insufficient
 
 __all__ = [
@@ -77,6 +77,7 @@ def rollback_evidence(
     alpha: float,
     margin: float = 0.0,
     now_tick: int | None = None,
+    memory: PathMemory | None = None,
 ) -> Evidence | Insufficient:
     """Evidence against "the treatment's error rate exceeds the control's by at most `margin`, always".
 
@@ -94,6 +95,7 @@ def rollback_evidence(
         alpha: the probability of ever rolling back a harmless treatment, in (0, 1).
         margin: δ in [0, 1), as a difference of rates.
         now_tick: replay as of the end of this tick, leaving later rows out; by default all rows count.
+        memory: what earlier calls for this test came to; it saves time and changes no bit.
 
     Returns:
         The evidence, or `Insufficient` when there is no tested observation.
@@ -104,7 +106,9 @@ def rollback_evidence(
     columns = _checked(counts, alpha, margin, now_tick)
     if isinstance(columns, Insufficient):
         return columns
-    path = _rollback_path(columns, first_tick=first_tick, planned_ticks=planned_ticks, margin=margin)
+    path = _rollback_path(
+        columns, first_tick=first_tick, planned_ticks=planned_ticks, margin=margin, memory=memory
+    )
     return _evidence(columns, path, alpha)
 
 
@@ -177,10 +181,18 @@ def _checked(
     return columns_of(counts, now_tick)
 
 
-def _rollback_path(columns: Columns, *, first_tick: int, planned_ticks: int, margin: float) -> Floats:
+def _rollback_path(
+    columns: Columns,
+    *,
+    first_tick: int,
+    planned_ticks: int,
+    margin: float,
+    memory: PathMemory | None = None,
+) -> Floats:
     """log E at the end of each distinct tick, shape (ticks,)."""
     gained = columns.gains(log_factors_if_worse(columns.distinct_shares, margin))
-    return re_armed(gained, columns.distinct_ticks, first_tick=first_tick, planned_ticks=planned_ticks)
+    ticks = columns.distinct_ticks
+    return re_armed(gained, ticks, first_tick=first_tick, planned_ticks=planned_ticks, memory=memory)
 
 
 def _promotion_path(columns: Columns, margin: float) -> Floats:

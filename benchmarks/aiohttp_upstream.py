@@ -36,9 +36,9 @@ class AiohttpUpstream:
         """Send the request and return when the answer's head is there."""
         try:
             response = await self._session.post(
-                _as_url(request.url),
+                _as_url(request.ask.url),
                 data=_payload(request.body),
-                headers=request.headers,
+                headers=request.ask.headers,
                 timeout=_as_timeout(request.connect_timeout_seconds, request.total_timeout_seconds),
                 allow_redirects=False,
             )
@@ -66,6 +66,10 @@ class _Answer:
     @property
     def headers(self) -> Iterable[tuple[bytes, bytes]]:
         return self._response.raw_headers
+
+    @property
+    def ended(self) -> bool:
+        return self._response.content.at_eof()
 
     async def next_chunk(self) -> bytes:
         try:

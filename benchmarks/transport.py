@@ -23,7 +23,7 @@ import uvloop
 from benchmarks.aiohttp_upstream import AiohttpUpstream
 from services.gateway.transport.client import PooledUpstream
 from services.gateway.transport.proxies import Proxies
-from services.gateway.upstream import Upstream, UpstreamRequest
+from services.gateway.upstream import Ask, Upstream, UpstreamRequest
 
 CALLERS = 32
 EVENTS = 20
@@ -113,11 +113,11 @@ async def _serve() -> None:
 async def _measure(contender: str, work: Work, port: int) -> float:
     """Return microseconds of processor time per request."""
     upstream = CONTENDERS[contender]()
-    url = f"http://127.0.0.1:{port}{work.path}"
+    ask = Ask(f"http://127.0.0.1:{port}{work.path}", HEADERS)
 
     async def caller(requests: int) -> None:
         for _ in range(requests):
-            answer = await upstream.open(UpstreamRequest(url, dict(HEADERS), work.body, 5.0, 60.0))
+            answer = await upstream.open(UpstreamRequest(ask, work.body, 5.0, 60.0))
             size = 0
             while chunk := await answer.next_chunk():
                 size += len(chunk)

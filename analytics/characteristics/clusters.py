@@ -1,4 +1,4 @@
-"""When the cluster-robust tests on all requests stop on simulated traffic, looked at ever so often.
+"""When the cluster-robust tests on all requests stop on simulated traffic, looked at again and again.
 
 The tests are those of `analytics.not_worse` and `analytics.slower` on sums that went through
 `analytics.ramp`, computed for all looks of a run at once.

@@ -3,12 +3,16 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from analytics.buckets import ANALYSIS_BUCKETS, BucketSums, bucketed_mean
+from analytics.betting import Floats
+from analytics.buckets import BucketSums, bucketed_mean
 from analytics.characteristics.clusters import buckets_of
 from analytics.characteristics.latencies import LatencyTraffic
 from analytics.comparison import Comparison, fixed_horizon
+from analytics.estimates import Estimate
 from analytics.games import NEVER, Stops, stops_at
+from analytics.results import Insufficient
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +37,20 @@ class MissedByInterval:
 
     def _missed(self, traffic: LatencyTraffic, run: int) -> bool:
         units = None if traffic.units is None else traffic.units[run]
-        where = buckets_of(units, len(traffic.shares)) if self.buckets else np.arange(len(traffic.shares))
-        size = ANALYSIS_BUCKETS if self.buckets else len(traffic.shares)
-        treated, values = traffic.treated[run], traffic.logs[run].astype(np.float64)
+        treated, logs = traffic.treated[run], traffic.logs[run].astype(np.float64)
+        where = buckets_of(units, len(traffic.shares))
         treatment, control = (
-            bucketed_mean(
-                BucketSums.from_rows(where[served], np.ones(served.sum()), values[served], size=size)
-            )
+            _bucketed(where[served], logs[served]) if self.buckets else _plain(logs[served])
             for served in (treated, ~treated)
         )
         comparison = fixed_horizon(treatment, control, alpha=self.alpha)
         return not (isinstance(comparison, Comparison) and self.truth in comparison.interval)
+
+
+def _bucketed(where: NDArray[np.int64], logs: Floats) -> Estimate | Insufficient:
+    return bucketed_mean(BucketSums.from_rows(where, np.ones(len(logs)), logs))
+
+
+def _plain(logs: Floats) -> Estimate:
+    """As if every request were independent of all others."""
+    return Estimate(float(logs.mean()), float(logs.var(ddof=1)) / len(logs), len(logs), len(logs) - 1)

@@ -7,6 +7,7 @@ from analytics.characteristics.contrast import RepeatedZTest
 from analytics.characteristics.either import Counted
 from analytics.characteristics.runs import AnyScenario, Policy, Scenario
 from analytics.characteristics.summary import Claim
+from analytics.eprocess import RESERVE
 from analytics.information import InformationLimit, rollback_limit
 from analytics.simulation import RollbackTest, WindowedTest
 from analytics.traffic import Counting, IndependentUnits, StickyUnits, Traffic
@@ -26,13 +27,11 @@ def _sequential(
     alpha: float = ALPHA,
     margin: float = 0.0,
     per_minute: int = PER_MINUTE,
-    reserve: float | None = None,
+    reserve: float = RESERVE,
     name: str = "rollback",
 ) -> Policy[Traffic]:
     """The rollback as it is shipped, on first errors, re-armed over a day."""
-    test = RollbackTest(alpha, margin, per_minute)
-    if reserve is not None:
-        test = RollbackTest(alpha, margin, per_minute, reserve=reserve)
+    test = RollbackTest(alpha, margin, per_minute, reserve=reserve)
     return Policy(name, Counted(test, Counting.FIRST_ERRORS), alpha, claim)
 
 

@@ -28,6 +28,7 @@ RESULT_KEY = [
     "experiment_id", "phase", "metric", "segment", "statistic", "variant", "comparison_to", "method",
 ]  # fmt: skip
 NEW_TABLES = (
+    "results_progress",
     "experiment_results_history",
     "experiment_results",
     "segment_values",
@@ -271,4 +272,14 @@ def _create_results() -> None:
             *RESULT_KEY, "recorded_at", "occasion", name=op.f("pk_experiment_results_history")
         ),
         comment="The results as they were seen each hour, at each decision, and at the end of a phase.",
+    )
+    op.create_table(
+        "results_progress",
+        sa.Column("experiment_id", sa.Uuid, nullable=False),
+        sa.Column("phase", sa.Integer, autoincrement=False, nullable=False),
+        sa.Column("read_up_to", TransactionId, nullable=False),
+        sa.Column("is_over", sa.Boolean, nullable=False),
+        _now("as_of"),
+        sa.PrimaryKeyConstraint("experiment_id", "phase", name=op.f("pk_results_progress")),
+        comment="Up to which transactions the results of a phase contain what was counted.",
     )

@@ -12,7 +12,20 @@ import uvicorn
 from fastapi import Depends, FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.api import endpoints, experiments, health, keys, routes, trail, variants, verbs
+from services.api import (
+    documentation,
+    dry_run,
+    endpoints,
+    experiments,
+    health,
+    keys,
+    metrics,
+    results,
+    routes,
+    trail,
+    variants,
+    verbs,
+)
 from services.api.guard import Guard, bearer
 from services.api.problems import add_problem_handlers
 from services.api.settings import ApiSettings
@@ -23,9 +36,9 @@ from services.storage.settings import DatabaseSettings
 logger = logging.getLogger(__name__)
 
 DESCRIPTION = """
-Define endpoints, variants, routes and canaries; start, pause, promote and roll back; see what an experiment
-is waiting for. Every address under `/v1` takes the admin key as a bearer token. Every error is
-`application/problem+json`.
+Define endpoints, variants, routes, metrics, canaries and A/B tests; start, pause, promote and roll back; see
+what an experiment is waiting for, and what it found. Every address under `/v1` takes the admin key as a
+bearer token. Every error is `application/problem+json`.
 """
 
 
@@ -37,12 +50,19 @@ def create_app(settings: ApiSettings, engine: AsyncEngine) -> FastAPI:
             "HEADGATE_ADMIN_KEY",
             "is not set; set it to a long random string, as whoever has it controls all traffic",
         )
-    app = FastAPI(title="Headgate control plane", version=version("headgate"), description=DESCRIPTION)
+    app = FastAPI(
+        title="Headgate control plane",
+        version=version("headgate"),
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+    )
     app.state.engine = engine
     app.add_middleware(Guard, admin_key=admin_key)
     add_problem_handlers(app)
     app.include_router(health.router)
-    for resource in (endpoints, variants, routes, keys, experiments, verbs, trail):
+    app.include_router(documentation.router)
+    for resource in (endpoints, variants, routes, metrics, experiments, dry_run, verbs, results, keys, trail):
         app.include_router(resource.router, dependencies=[Depends(bearer)])
     return app
 

@@ -14,11 +14,13 @@ from services.api.common import ADMIN, publish_route
 from services.domain.allocation import Allocation
 from services.domain.decision import Decision
 from services.domain.errors import Conflict
-from services.domain.experiment import Experiment, check_share
+from services.domain.experiment import Experiment, ExperimentKind
 from services.domain.lifecycle import Verb, check_verb
 from services.messaging.records import decision_record
 from services.storage import audit, configuration, decisions, experiments, outbox, routes
 from services.storage.identifiers import new_id
+
+_NAMES: dict[ExperimentKind, str] = {"canary": "canary", "ab_test": "A/B test"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,70 +65,44 @@ async def changing(engine: AsyncEngine, key: str, verb: Verb, reason: str) -> As
         yield Change(connection, verb, experiment, route.allocation, reason)
 
 
-async def start(change: Change) -> None:
-    """Give the treatment the first step's share. The control is the variant that is stable now."""
-    experiment, stable = change.experiment, change.allocation.stable
-    for other in await experiments.live(change.connection, route_key=experiment.route_key):
-        raise Conflict(
-            f"canary {other.key!r} is {other.status} on route {other.route_key!r}, and one at a time may be; "
-            "wait for its end, or stop it"
-        )
-    if experiment.canary.treatment == stable:
-        raise Conflict(
-            f"variant {stable!r} is the route's stable variant by now; there is nothing to compare it with"
-        )
-    await experiments.start(change.connection, experiment.experiment_id, control=stable)
-    first_share = experiment.canary.plan.share_bp(0)
-    await change.reallocate(
-        change.allocation.with_experiment(
-            experiment.experiment_id, experiment.canary.treatment, first_share
-        )
-    )
+async def check_room(connection: AsyncConnection, experiment: Experiment) -> None:
+    """Raise Conflict where what is live on the route leaves no room for the experiment to start.
+
+    One experiment of each kind may be, and no two may serve the same treatment: to which of them would an
+    outcome belong?
+    """
+    for other in await experiments.live(connection, route_key=experiment.route_key):
+        name = f"{_NAMES[other.kind]} {other.key!r} is {other.status} on route {other.route_key!r}"
+        if other.kind == experiment.kind:
+            raise Conflict(f"{name}, and one at a time may be; wait for its end, or stop it")
+        shared = sorted(set(other.treatments) & set(experiment.treatments))
+        if shared:
+            raise Conflict(f"{name} and has the treatment {shared[0]!r} too; wait for its end, or stop it")
 
 
-async def pause(change: Change) -> None:
-    """Let the control serve everything; keep the evidence."""
-    await experiments.set_status(change.connection, change.experiment.experiment_id, "paused")
-    await change.reallocate(change.allocation.with_share(0))
+async def decide(change: Change, action: Literal["promote", "rollback"], variant: str | None) -> Decision:
+    """Record a person's decision, which routing applies; asked again, return the one that is recorded.
 
-
-async def resume(change: Change) -> None:
-    """Give the treatment the share it had before the pause."""
-    experiment = change.experiment
-    share_bp = await routes.share_before_pause(
-        change.connection, experiment.route_key, experiment.experiment_id
-    )
-    await experiments.set_status(change.connection, experiment.experiment_id, "running")
-    await change.reallocate(change.allocation.with_share(share_bp))
-
-
-async def set_share(change: Change, share: float) -> None:
-    """Give the treatment another share; the step stays what it is."""
-    share_bp = check_share("share", share)
-    if share_bp != change.allocation.treatment_share_bp:
-        await change.reallocate(change.allocation.with_share(share_bp))
-
-
-async def stop(change: Change) -> None:
-    """End the experiment without a conclusion; the control serves everything."""
-    await experiments.conclude(change.connection, change.experiment.experiment_id, "inconclusive")
-    await change.reallocate(change.allocation.without_experiment(change.allocation.stable))
-
-
-async def decide(change: Change, action: Literal["promote", "rollback"]) -> Decision:
-    """Record a person's decision, which routing applies; asked again, return the one that is recorded."""
-    decision = _by_hand(change, action)
+    ``variant`` is the one to promote, of an A/B test.
+    """
+    decision = _by_hand(change, action, variant)
     if await decisions.record(change.connection, decision):
         await outbox.add(change.connection, *decision_record(decision.event))
         await change.note()
         return decision
     standing = await decisions.standing(change.connection, decision)
-    if standing is not None and standing.action == action:
+    if standing is not None and (standing.action, standing.variant_key) == (action, variant):
         return standing
-    raise Conflict(f"the decision to advance {change.experiment.key!r} is being applied; try again")
+    raise Conflict(f"{_what(standing)} {change.experiment.key!r} is being applied; try again")
 
 
-def _by_hand(change: Change, action: Literal["promote", "rollback"]) -> Decision:
+def _what(standing: Decision | None) -> str:
+    if standing is None or standing.variant_key is None:
+        return "the decision to advance"
+    return f"the decision to promote {standing.variant_key!r} of"
+
+
+def _by_hand(change: Change, action: Literal["promote", "rollback"], variant: str | None) -> Decision:
     return Decision(
         decision_id=new_id(),
         experiment_id=change.experiment.experiment_id,
@@ -137,6 +113,6 @@ def _by_hand(change: Change, action: Literal["promote", "rollback"]) -> Decision
         actor=ADMIN,
         allocation_version=change.allocation.version,
         decided_at=datetime.now(UTC),
-        evidence={},
+        variant_key=variant,
         method="by_hand",
     )

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.api.views import Problem
 from services.domain.configuration import Config
+from services.domain.errors import Conflict
 from services.messaging.records import config_record
 from services.storage import configuration, outbox
 
@@ -34,9 +35,19 @@ def _engine(request: Request) -> AsyncEngine:
 Database = Annotated[AsyncEngine, Depends(_engine)]
 
 
+MAX_STATE_BYTES = 900_000
+"""Of one published state: Kafka takes records of 1 MB."""
+
+
 async def publish(connection: AsyncConnection, state: Config) -> None:
-    """Send a state to the gateways once the transaction commits."""
-    await outbox.add(connection, *config_record(state))
+    """Send a state to the gateways once the transaction commits. Raises Conflict where it is too large."""
+    topic, key, value = config_record(state)
+    if len(value) > MAX_STATE_BYTES:
+        raise Conflict(
+            f"{key.decode()} with the prompts and parameters of all its variants would be {len(value):,} "
+            f"bytes, and {MAX_STATE_BYTES:,} is the most; shorten them, or test fewer variants at once"
+        )
+    await outbox.add(connection, topic, key, value)
 
 
 async def publish_route(connection: AsyncConnection, route_key: str) -> None:

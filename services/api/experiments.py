@@ -1,30 +1,27 @@
-"""``/v1/experiments``: drafting canaries, and reading where they stand."""
+"""``/v1/experiments``: drafting experiments, and reading where they stand."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.api.common import ADMIN, PROBLEMS, Database
-from services.api.schemas import NewExperiment
+from services.api.drafting import drafted
+from services.api.experiment_bodies import NewExperiment
 from services.api.views import DecisionView, ExperimentView, Items
 from services.api.waiting import view_experiment
-from services.domain.errors import InvalidDefinition, NotFound
-from services.domain.experiment import Experiment, ExperimentStatus, check_definition
-from services.storage import audit, decisions, experiments, routes, variants
-from services.storage.identifiers import new_id
+from services.domain.experiment import ExperimentStatus
+from services.storage import audit, decisions, experiments
 
 router = APIRouter(prefix="/v1/experiments", tags=["experiments"], responses=PROBLEMS)
 
 
 @router.post("", status_code=201)
 async def create_experiment(body: NewExperiment, database: Database) -> ExperimentView:
-    """Draft a canary. Nothing happens to traffic before it is started."""
+    """Draft a canary or an A/B test. Nothing happens to traffic before it is started."""
     async with database.begin() as connection:
-        experiment = await _drafted(connection, body)
+        experiment = await drafted(connection, body)
         await experiments.create(connection, experiment)
         await audit.record(
             connection,
@@ -63,25 +60,3 @@ async def list_decisions(key: str, database: Database) -> Items[DecisionView]:
         experiment = await experiments.get(connection, key)
         found = await decisions.of_experiment(connection, experiment.experiment_id)
     return Items(items=[DecisionView.of(one) for one in found])
-
-
-async def _drafted(connection: AsyncConnection, body: NewExperiment) -> Experiment:
-    try:
-        route = await routes.get(connection, body.route)
-    except NotFound:
-        raise InvalidDefinition("route", f"there is no route {body.route!r}; create it first") from None
-    control = route.allocation.stable
-    check_definition(body.definition, control=control)
-    if not await variants.by_keys(connection, [body.treatment]):
-        raise InvalidDefinition("treatment", f"there is no variant {body.treatment!r}; create it first")
-    standing: dict[str, Any] = {"status": "draft", "conclusion": None, "phase": 1}
-    return Experiment(
-        experiment_id=new_id(),
-        key=body.key,
-        route_key=route.key,
-        kind=body.kind,
-        definition=body.definition,
-        control=control,
-        created_at=datetime.now(UTC),
-        **standing,
-    )

@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from services.api.schemas import POLICY_TYPES
+from services.api.sentences import UNION_TAG, UNION_TAGS, sentence
 from services.domain.errors import HeadgateError, InvalidDefinition
 
 logger = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ def problem(
 
 def dotted(location: Sequence[str | int]) -> str:
     """Return a validator's location as callers read it: ``plan.steps[1]``."""
-    parts = [part for part in location[1:] if part not in POLICY_TYPES]
+    parts = [part for part in location[1:] if part not in UNION_TAGS]
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
     return path.removeprefix(".") or str(location[0])
 
@@ -85,8 +85,10 @@ async def _on_invalid_request(request: Request, error: Exception) -> JSONRespons
 def _field_error(error: Mapping[str, Any]) -> FieldError:
     if error["type"] == "json_invalid":
         return FieldError("body", f"is not JSON: {error['ctx']['error']}")
-    message = "unknown field" if error["type"] == "extra_forbidden" else error["msg"]
-    return FieldError(dotted(error["loc"]), message.removeprefix("Value error, "))
+    location = error["loc"]
+    if error["type"] == UNION_TAG:
+        location = (*location, error["ctx"]["field"])
+    return FieldError(dotted(location), sentence(error))
 
 
 async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:

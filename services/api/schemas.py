@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from services.api.reliability import BreakerBody, ProbeBody
 from services.domain.configuration import (
@@ -20,26 +19,17 @@ from services.domain.configuration import (
     EndpointAuth,
     EndpointConfig,
     EndpointKind,
-    OnBlind,
+    Prices,
     SelectionRule,
     UnitFallback,
     VariantConfig,
-)
-from services.domain.experiment import (
-    CanaryDefinition,
-    CanaryPlan,
-    DeadlinePolicy,
-    GuardrailMetric,
-    KillSwitch,
-    SequentialPolicy,
-    ThresholdPolicy,
 )
 
 Value = TypeVar("Value")
 _SECRET = re.compile(r"(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+|command:[A-Za-z0-9_-]+)")
 _OWNED_BY_HEADGATE = frozenset({"model", "messages", "stream", "stream_options"})
 MAX_VARIANT_PART_BYTES = 150_000
-"""Of a variant's prompt and of its parameters: a route's two variants must fit into one Kafka record."""
+"""Of a variant's prompt and of its parameters: all variants of a route must fit into one Kafka record."""
 
 
 def _reference(secret: str) -> str:
@@ -81,7 +71,8 @@ def _storable(value: Value) -> Value:
     return value
 
 
-def _distinct(items: list[str]) -> list[str]:
+def distinct(items: list[str]) -> list[str]:
+    """Return the items, none of which may be there twice."""
     if len(set(items)) != len(items):
         raise ValueError("names the same thing twice")
     return items
@@ -105,9 +96,24 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
+class PricesBody(Body):
+    """What an endpoint's tokens cost, in dollars per million."""
+
+    input_per_million: Annotated[float, Field(ge=0, le=1_000_000)]
+    output_per_million: Annotated[float, Field(ge=0, le=1_000_000)]
+
+    @classmethod
+    def of(cls, prices: Prices | None) -> PricesBody | None:
+        """Return the prices as callers see them."""
+        return None if prices is None else cls(**msgspec.structs.asdict(prices))
+
+
 class EndpointBody(Body):
     """A provider deployment."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"kind": "openai", "base_url": "https://api.openai.com/v1"}}
+    )
     kind: EndpointKind
     base_url: Annotated[str, Field(max_length=2_000), AfterValidator(_http_url)]
     secret: Annotated[str, Field(max_length=1_000), AfterValidator(_reference)] | None = Field(
@@ -133,6 +139,9 @@ class EndpointBody(Body):
     )
     breaker: BreakerBody | None = Field(default=None, description="The release's defaults when absent")
     probe: ProbeBody | None = Field(default=None, description="Ask it regularly; leave it out when it fails")
+    prices: PricesBody | None = Field(
+        default=None, description="What its tokens cost; without it, the cost of its answers is unknown"
+    )
 
     def config(self, key: str, version: ConfigVersion) -> EndpointConfig:
         """Return the endpoint as it is stored and published."""
@@ -150,6 +159,7 @@ class NewEndpoint(EndpointBody):
                 "kind": "openai",
                 "base_url": "https://api.openai.com/v1",
                 "secret": "env:OPENAI_API_KEY",
+                "prices": {"input_per_million": 2.5, "output_per_million": 10.0},
             }
         }
     )
@@ -159,7 +169,10 @@ class NewEndpoint(EndpointBody):
 class VariantBody(Body):
     """A configuration to serve."""
 
-    endpoints: Annotated[list[str], Field(min_length=1, max_length=100), AfterValidator(_distinct)]
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"endpoints": ["openai-main"], "model": "gpt-4.1-mini"}}
+    )
+    endpoints: Annotated[list[str], Field(min_length=1, max_length=100), AfterValidator(distinct)]
     model: str | None = Field(default=None, min_length=1, max_length=200)
     system_prompt: Annotated[str, AfterValidator(_storable)] | None = None
     parameters: Annotated[dict[str, Any], AfterValidator(_free_parameters)] = {}
@@ -207,105 +220,33 @@ class NewKey(Body):
 
     model_config = ConfigDict(json_schema_extra={"example": {"label": "checkout service"}})
     label: str = Field(min_length=1, max_length=200)
-    routes: Annotated[list[str], Field(min_length=1, max_length=1_000), AfterValidator(_distinct)] | None = (
+    routes: Annotated[list[str], Field(min_length=1, max_length=1_000), AfterValidator(distinct)] | None = (
         Field(default=None, description="The routes it may use; all of them when absent")
     )
-
-
-class PlanBody(Body):
-    """How a canary goes up."""
-
-    steps: list[float] = list(CanaryPlan().steps)
-    step_minimum_seconds: float = CanaryPlan().step_minimum_seconds
-    step_minimum_units: int = CanaryPlan().step_minimum_units
-    planned_duration_minutes: int = CanaryPlan().planned_duration_minutes
-    deadline_policy: DeadlinePolicy = CanaryPlan().deadline_policy
-
-
-class GuardrailBody(Body):
-    """A metric that can only stop."""
-
-    metric: GuardrailMetric = "error_rate"
-    margin: float = 0.0
-
-
-class SequentialPolicyBody(Body):
-    """Decide on always-valid evidence."""
-
-    type: Literal["sequential"] = "sequential"
-    alpha_rollback: float = SequentialPolicy().alpha_rollback
-    alpha_promote: float = SequentialPolicy().alpha_promote
-    margin_promote: float = SequentialPolicy().margin_promote
-    guardrails: list[GuardrailBody] = [GuardrailBody()]
-
-
-class ThresholdPolicyBody(Body):
-    """Decide by a windowed rule."""
-
-    type: Literal["threshold"]
-    window_minutes: int = ThresholdPolicy().window_minutes
-    interval_seconds: float = ThresholdPolicy().interval_seconds
-    margin: float = ThresholdPolicy().margin
-    minimum_requests: int = ThresholdPolicy().minimum_requests
-
-
-class KillSwitchBody(Body):
-    """Pull the treatment at once when it alone is down."""
-
-    error_rate: float = KillSwitch().error_rate
-    minimum_requests: int = KillSwitch().minimum_requests
-
-
-def _policy_type(policy: Any) -> str | None:
-    return policy.get("type", "sequential") if isinstance(policy, dict) else getattr(policy, "type", None)
-
-
-POLICY_TYPES: Sequence[str] = ("sequential", "threshold")
-PolicyBody = Annotated[
-    Annotated[SequentialPolicyBody, Tag("sequential")] | Annotated[ThresholdPolicyBody, Tag("threshold")],
-    Discriminator(_policy_type),
-]
-
-
-class NewExperiment(Body):
-    """A canary to draft. Its control is the route's stable variant at the moment it is started."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "key": "chat-new-model",
-                "route": "chat",
-                "kind": "canary",
-                "treatment": "new-model",
-                "plan": {"steps": [0.05, 0.25, 0.5], "step_minimum_seconds": 300},
-                "policy": {"type": "sequential", "alpha_rollback": 0.01},
-            }
-        }
-    )
-    key: Key
-    route: str
-    kind: Literal["canary"] = "canary"
-    treatment: str
-    plan: PlanBody = PlanBody()
-    policy: PolicyBody = SequentialPolicyBody()
-    kill_switch: KillSwitchBody = KillSwitchBody()
-    on_blind: OnBlind = "control"
-    lease_limit_seconds: float = CanaryDefinition(treatment="").lease_limit_seconds
-
-    @property
-    def definition(self) -> CanaryDefinition:
-        """The canary as the domain defines it."""
-        return msgspec.convert(self.model_dump(exclude={"key", "route", "kind"}), CanaryDefinition)
 
 
 class VerbBody(Body):
     """What every verb may be given."""
 
+    model_config = ConfigDict(json_schema_extra={"example": {"reason": "seen enough on the dashboard"}})
     reason: Reason = "asked for by hand"
 
 
 class ShareBody(VerbBody):
-    """The treatment's share of the route's traffic, set by hand."""
+    """The share of a canary's treatment, set by hand."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"share": 0.2, "reason": "look closer"}})
     share: float
+
+
+class PromoteBody(VerbBody):
+    """Which variant becomes the stable one."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"variant": "short-prompt", "reason": "fewer tokens, same satisfaction"}
+        }
+    )
+    variant: str | None = Field(
+        default=None, description="The treatment to promote; needed where there are several"
+    )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 from uuid import UUID
 
 import msgspec
 from pydantic import BaseModel
 
 from services.api.reliability import BreakerBody, ProbeBody
+from services.api.schemas import PricesBody
 from services.domain.allocation import Allocation
 from services.domain.assignment import BASIS_POINTS
 from services.domain.configuration import (
@@ -56,11 +57,16 @@ class EndpointView(BaseModel):
     max_concurrency: int | None
     breaker: BreakerBody | None
     probe: ProbeBody | None
+    prices: PricesBody | None
 
     @classmethod
     def of(cls, endpoint: EndpointConfig) -> EndpointView:
         """Return what callers see of an endpoint."""
-        settings = {"breaker": BreakerBody.of(endpoint.breaker), "probe": ProbeBody.of(endpoint.probe)}
+        settings = {
+            "breaker": BreakerBody.of(endpoint.breaker),
+            "probe": ProbeBody.of(endpoint.probe),
+            "prices": PricesBody.of(endpoint.prices),
+        }
         return cls(kind=endpoint.endpoint_kind, **(msgspec.structs.asdict(endpoint) | settings))
 
 
@@ -81,7 +87,10 @@ class VariantView(BaseModel):
 
 
 class AllocationView(BaseModel):
-    """A split of a route's traffic; ``weights`` are fractions by variant and sum to 1."""
+    """A split of a route's traffic; ``weights`` are fractions by variant and sum to 1.
+
+    ``experiment_id``, ``treatment`` and ``treatment_share`` are a canary's, ``ab_test_id`` is an A/B test's.
+    """
 
     version: int
     stable: str
@@ -90,6 +99,7 @@ class AllocationView(BaseModel):
     step: int
     weights: dict[str, float]
     experiment_id: UUID | None
+    ab_test_id: UUID | None
 
     @classmethod
     def of(cls, allocation: Allocation) -> AllocationView:
@@ -100,8 +110,9 @@ class AllocationView(BaseModel):
             treatment=allocation.treatment,
             treatment_share=allocation.treatment_share_bp / BASIS_POINTS,
             step=allocation.step,
-            weights={key: weight / BASIS_POINTS for key, weight in allocation.weights_bp.items()},
+            weights=allocation.weights,
             experiment_id=allocation.experiment_id,
+            ab_test_id=None if allocation.test is None else allocation.test.experiment_id,
         )
 
 
@@ -186,8 +197,19 @@ class WaitingFor(BaseModel):
     evaluated_at: datetime | None = None
 
 
+class VariantShare(BaseModel):
+    """A variant in its role in an experiment; ``share`` is of the route's units, at the moment."""
+
+    key: str
+    role: Literal["control", "treatment"]
+    share: float
+
+
 class ExperimentView(BaseModel):
-    """An experiment: its definition and where it stands."""
+    """An experiment: its definition and where it stands.
+
+    ``treatment`` and ``treatment_share`` are for experiments with one treatment; ``variants`` has them all.
+    """
 
     key: str
     experiment_id: UUID
@@ -196,8 +218,10 @@ class ExperimentView(BaseModel):
     status: ExperimentStatus
     conclusion: Conclusion | None
     control: str
-    treatment: str
-    treatment_share: float
+    treatment: str | None
+    treatment_share: float | None
+    variants: list[VariantShare]
+    promoted: str | None
     phase: int
     definition: dict[str, Any]
     allocation: AllocationView
@@ -214,25 +238,50 @@ class ExperimentView(BaseModel):
         experiment: Experiment,
         allocation: Allocation,
         waiting_for: WaitingFor | None,
-        concluded_because: str | None,
+        concluded_by: Decision | None,
     ) -> ExperimentView:
         """Return what callers see of an experiment; ``allocation`` is its route's."""
-        promoted = experiment.conclusion == "promoted"
-        served = allocation.experiment_id == experiment.experiment_id
+        promoted = None
+        if experiment.conclusion == "promoted":
+            named = None if concluded_by is None else concluded_by.variant_key
+            promoted = named or experiment.treatments[0]
+        shares = _shares(experiment, allocation, promoted)
+        control, *treatments = (
+            VariantShare(key=key, role="treatment" if i else "control", share=share)
+            for i, (key, share) in enumerate(zip(experiment.variant_keys, shares, strict=True))
+        )
+        only = treatments[0] if len(treatments) == 1 else None
         standing = asdict(experiment)
         return cls(
             **{name: standing[name] for name in _STANDING},
             route=experiment.route_key,
-            treatment=experiment.canary.treatment,
-            treatment_share=allocation.treatment_share_bp / BASIS_POINTS if served else float(promoted),
+            treatment=None if only is None else only.key,
+            treatment_share=None if only is None else only.share,
+            variants=[control, *treatments],
+            promoted=promoted,
             definition=msgspec.to_builtins(experiment.definition),
             allocation=AllocationView.of(allocation),
             waiting_for=waiting_for,
-            concluded_because=concluded_because,
+            concluded_because=_because(concluded_by),
         )
 
 
 _STANDING = ExperimentView.model_fields.keys() & Experiment.__dataclass_fields__.keys() - {"definition"}
+
+
+def _because(decision: Decision | None) -> str | None:
+    return None if decision is None else f"{decision.reason} (decided by {decision.actor})"
+
+
+def _shares(experiment: Experiment, allocation: Allocation, promoted: str | None) -> list[float]:
+    """Return the share of the route's units that each variant has through the experiment."""
+    test = allocation.test
+    if test is not None and test.experiment_id == experiment.experiment_id:
+        taking_part = test.traffic_bp / BASIS_POINTS
+        return [taking_part * weight / BASIS_POINTS for weight in test.weights_bp]
+    if allocation.experiment_id == experiment.experiment_id:
+        return [allocation.weights_bp[key] / BASIS_POINTS for key in experiment.variant_keys]
+    return [float(key == promoted) for key in experiment.variant_keys]
 
 
 class DecisionView(BaseModel):
@@ -246,6 +295,7 @@ class DecisionView(BaseModel):
     reason: str
     actor: str
     allocation_version: int
+    variant: str | None
     next_step: int | None
     next_share: float | None
     evidence: dict[str, Any]
@@ -260,7 +310,11 @@ class DecisionView(BaseModel):
     def of(cls, decision: Decision) -> DecisionView:
         """Return what callers see of a decision."""
         share_bp = decision.next_share_bp
-        return cls(next_share=None if share_bp is None else share_bp / BASIS_POINTS, **asdict(decision))
+        return cls(
+            next_share=None if share_bp is None else share_bp / BASIS_POINTS,
+            variant=decision.variant_key,
+            **asdict(decision),
+        )
 
 
 class AuditView(BaseModel):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.api.views import ExperimentView, WaitingFor
+from services.domain.decision import Decision
 from services.domain.experiment import Experiment
 from services.storage import decisions, evaluations, routes
 from services.storage.evaluations import StoredEvaluation
@@ -13,19 +14,19 @@ from services.storage.evaluations import StoredEvaluation
 async def view_experiment(connection: AsyncConnection, experiment: Experiment) -> ExperimentView:
     """Return an experiment as callers see it."""
     route = await routes.get(connection, experiment.route_key)
-    waiting_for = await _waiting_for(connection, experiment)
-    because = await _concluded_because(connection, experiment)
-    return ExperimentView.of(experiment, route.allocation, waiting_for, because)
+    awaited = await waiting_for(connection, experiment)
+    concluded_by = await _concluded_by(connection, experiment)
+    return ExperimentView.of(experiment, route.allocation, awaited, concluded_by)
 
 
-async def _concluded_because(connection: AsyncConnection, experiment: Experiment) -> str | None:
-    """Return the reason of the decision that ended the experiment, where one did."""
+async def _concluded_by(connection: AsyncConnection, experiment: Experiment) -> Decision | None:
+    """Return the decision that ended the experiment, where one did."""
     if experiment.conclusion not in ("promoted", "rolled_back"):
         return None
     ending = "promote" if experiment.conclusion == "promoted" else "rollback"
     return next(
         (
-            f"{decision.reason} (decided by {decision.actor})"
+            decision
             for decision in await decisions.of_experiment(connection, experiment.experiment_id)
             if decision.action == ending and decision.state == "applied"
         ),
@@ -33,7 +34,8 @@ async def _concluded_because(connection: AsyncConnection, experiment: Experiment
     )
 
 
-async def _waiting_for(connection: AsyncConnection, experiment: Experiment) -> WaitingFor | None:
+async def waiting_for(connection: AsyncConnection, experiment: Experiment) -> WaitingFor | None:
+    """Return what the experiment is waiting for; None once it is stopped."""
     match experiment.status:
         case "stopped":
             return None

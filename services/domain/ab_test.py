@@ -78,6 +78,16 @@ class ABTestDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         return tuple(round(variant.weight * BASIS_POINTS) for variant in self.variants)
 
     @property
+    def traffic_bp(self) -> int:
+        """The share of the route's units that take part, in basis points."""
+        return round(self.traffic_share * BASIS_POINTS)
+
+    def with_control(self, control: str) -> ABTestDefinition:
+        """Return the same test against another control."""
+        first = msgspec.structs.replace(self.variants[0], key=control)
+        return msgspec.structs.replace(self, variants=(first, *self.variants[1:]))
+
+    @property
     def columns(self) -> tuple[Column, ...]:
         """What is summed for this test."""
         return columns_for(self.metrics)
@@ -95,14 +105,20 @@ def check_ab_test(definition: ABTestDefinition, *, control: str) -> None:
     for field in ("alpha", "alpha_guardrail"):
         if not 0 < getattr(definition, field) < 1:
             raise InvalidDefinition(field, "must be above 0 and below 1")
-    if not 0 < definition.traffic_share <= 1:
-        raise InvalidDefinition("traffic_share", "must be above 0 and at most 1")
+    check_traffic_share(definition.traffic_share)
     if definition.planned_duration_minutes < 1:
         raise InvalidDefinition("planned_duration_minutes", "must be at least 1")
     if definition.minimum_units < 1:
         raise InvalidDefinition("minimum_units", "must be at least 1")
     if definition.lease_limit_seconds < 5:
         raise InvalidDefinition("lease_limit_seconds", "must be at least 5")
+
+
+def check_traffic_share(share: float) -> None:
+    """Raise InvalidDefinition where the share of the route's units that take part is none."""
+    share_bp = share * BASIS_POINTS
+    if not 0 < share <= 1 or abs(round(share_bp) - share_bp) > 1e-6:
+        raise InvalidDefinition("traffic_share", "must be above 0 and at most 1, exact to 0.0001")
 
 
 def _check_variants(definition: ABTestDefinition, control: str) -> None:

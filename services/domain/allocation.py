@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from uuid import UUID
 
+from services.domain.ab_test import ABTestDefinition
 from services.domain.assignment import BASIS_POINTS
 from services.domain.errors import InvalidDefinition, VersionConflict
 from services.domain.events import DecisionAction
@@ -28,6 +29,38 @@ class TestSplit:
     variants: tuple[str, ...]
     weights_bp: tuple[int, ...]
 
+    @classmethod
+    def of(cls, experiment_id: UUID, definition: ABTestDefinition) -> TestSplit:
+        """Return the split that a test asks for."""
+        variants = tuple(variant.key for variant in definition.variants)
+        return cls(experiment_id, definition.traffic_bp, variants, definition.weights_bp)
+
+    @property
+    def control(self) -> str:
+        """The variant that serves where the test serves no treatment."""
+        return self.variants[0]
+
+    def with_control(self, control: str) -> TestSplit:
+        """Return the same split with another control."""
+        return replace(self, variants=(control, *self.variants[1:]))
+
+    def with_traffic(self, traffic_bp: int) -> TestSplit:
+        """Return the same split of another share of units; with 0 nobody takes part."""
+        return replace(self, traffic_bp=traffic_bp)
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowSplit:
+    """Which share of a route's requests a shadow gets copies of; with 0, none."""
+
+    experiment_id: UUID
+    variant: str
+    sample_bp: int
+
+    def with_sample(self, sample_bp: int) -> ShadowSplit:
+        """Return the same shadow with another share."""
+        return replace(self, sample_bp=sample_bp)
+
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
@@ -36,6 +69,7 @@ class Allocation:
     ``stable`` serves what the experiment does not; with no experiment it serves everything.
     ``step`` is the index of the ramp's step the share belongs to; a share set by hand keeps the step.
     ``test`` is laid over it: a unit to which the A/B test gives a treatment is served by that one.
+    ``shadow`` serves nobody; it gets copies of requests.
     """
 
     route_key: str
@@ -46,6 +80,7 @@ class Allocation:
     treatment_share_bp: int = 0
     step: int = 0
     test: TestSplit | None = None
+    shadow: ShadowSplit | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.treatment_share_bp < BASIS_POINTS:
@@ -55,10 +90,31 @@ class Allocation:
             )
         if self.treatment_share_bp and self.treatment is None:
             raise InvalidDefinition("treatment_share", "needs an experiment with a treatment")
+        if self.test is not None and self.test.control != self.stable:
+            raise InvalidDefinition("test", "needs the route's stable variant as its control")
+
+    @property
+    def variant_keys(self) -> frozenset[str]:
+        """Every variant that may be asked."""
+        treatment = () if self.treatment is None else (self.treatment,)
+        shadow = () if self.shadow is None else (self.shadow.variant,)
+        return frozenset((self.stable, *treatment, *(self.test.variants if self.test else ()), *shadow))
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The fraction of units that each variant serves, the A/B test included; they sum to 1."""
+        below = {key: weight / BASIS_POINTS for key, weight in self.weights_bp.items()}
+        if self.test is None:
+            return below
+        taking_part = self.test.traffic_bp / BASIS_POINTS
+        weights = zip(self.test.variants[1:], self.test.weights_bp[1:], strict=True)
+        above = {key: taking_part * weight / BASIS_POINTS for key, weight in weights}
+        rest = 1 - sum(above.values())
+        return {key: weight * rest for key, weight in below.items()} | above
 
     @property
     def weights_bp(self) -> dict[str, int]:
-        """Basis points of traffic by variant key; they sum to 10,000."""
+        """Basis points by variant key of the traffic below the A/B test; they sum to 10,000."""
         weights = {self.stable: BASIS_POINTS - self.treatment_share_bp}
         if self.treatment is not None:
             weights[self.treatment] = self.treatment_share_bp
@@ -85,8 +141,12 @@ class Allocation:
         )
 
     def without_experiment(self, stable: str) -> Allocation:
-        """Return the next allocation, in which ``stable`` serves everything."""
-        return Allocation(route_key=self.route_key, version=self.version + 1, stable=stable, test=self.test)
+        """Return the next allocation, in which ``stable`` serves everything but the A/B test's treatments.
+
+        The control of an A/B test is what is stable, so it becomes the test's control too.
+        """
+        test = None if self.test is None else self.test.with_control(stable)
+        return Allocation(self.route_key, self.version + 1, stable, test=test, shadow=self.shadow)
 
     def with_test(self, split: TestSplit) -> Allocation:
         """Return the next allocation, with an A/B test or another split of it."""
@@ -95,6 +155,14 @@ class Allocation:
     def without_test(self, stable: str | None = None) -> Allocation:
         """Return the next allocation, without the A/B test; ``stable`` is what serves from now on."""
         return replace(self, version=self.version + 1, test=None, stable=stable or self.stable)
+
+    def with_shadow(self, split: ShadowSplit) -> Allocation:
+        """Return the next allocation, with a shadow or another share for it."""
+        return replace(self, version=self.version + 1, shadow=split)
+
+    def without_shadow(self) -> Allocation:
+        """Return the next allocation, in which no request is mirrored."""
+        return replace(self, version=self.version + 1, shadow=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +206,7 @@ def _apply_to_test(current: Allocation, split: TestSplit, change: Change) -> All
         raise InvalidDefinition("action", "an A/B test has no steps to advance to")
     if change.variant_key not in split.variants:
         raise InvalidDefinition("variant", f"must be one of the test's: {', '.join(split.variants)}")
-    if change.variant_key == split.variants[0]:
+    if change.variant_key == split.control:
         return current.without_test()
     if current.experiment_id is not None:
         raise VersionConflict("a canary runs on the route; finish it before another variant becomes stable")

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import lru_cache
 
 BASIS_POINTS = 10_000
 """The resolution of every split: 1 basis point is 0.01 % of units."""
@@ -25,14 +26,18 @@ _UNIT_SALT = "headgate.unit.v1"
 
 def hash64(salt: str, unit_id: str) -> int:
     """Return a uniform 64-bit number for (salt, unit id)."""
-    salt_bytes, unit_bytes = salt.encode(), unit_id.encode("utf-8", "surrogatepass")
-    message = b"%b%b%b%b" % (
-        len(salt_bytes).to_bytes(4, "big"),
-        salt_bytes,
-        len(unit_bytes).to_bytes(4, "big"),
-        unit_bytes,
-    )
+    message = _with_length(salt) + _encoded_with_length(unit_id.encode("utf-8", "surrogatepass"))
     return int.from_bytes(hashlib.sha256(message).digest()[:8], "big")
+
+
+def _encoded_with_length(part: bytes) -> bytes:
+    return len(part).to_bytes(4, "big") + part
+
+
+@lru_cache(maxsize=4096)
+def _with_length(salt: str) -> bytes:
+    # Salts are few, and used for every request.
+    return _encoded_with_length(salt.encode())
 
 
 def basis_point(salt: str, unit_id: str) -> int:
@@ -68,6 +73,11 @@ def split_salt(experiment_salt: str) -> str:
 def inclusion_salt(experiment_salt: str) -> str:
     """Return the salt that decides whether a unit takes part in an experiment at all."""
     return f"{experiment_salt}:inclusion"
+
+
+def shadow_salt(experiment_salt: str) -> str:
+    """Return the salt that decides which requests a shadow gets a copy of."""
+    return f"{experiment_salt}:shadow"
 
 
 def variant_at(place: int, weights_bp: Sequence[int]) -> int:

@@ -154,6 +154,29 @@ class TestConfig(msgspec.Struct, frozen=True, kw_only=True):
     lease_limit_seconds: float = 60.0
 
 
+class ShadowConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """A running shadow as a gateway needs it. Bounds are for each gateway.
+
+    A request is mirrored where the place of its id on the shadow salt's scale is below ``sample_bp``, and
+    never after ``ends_at``, in seconds since the epoch.
+    """
+
+    experiment_id: UUID
+    key: str
+    phase: int
+    salt: str
+    variant: str
+    sample_bp: int
+    max_concurrency: int
+    queue_limit: int
+    timeout_seconds: float
+    ends_at: float
+    cost_limit_per_hour_nanos: int | None = None
+    keep_text: bool = False
+    text_days: int = 7
+    ignore_paths: tuple[str, ...] = ()
+
+
 class RouteConfig(_State, frozen=True, kw_only=True, tag="route"):
     """A route: the name clients put in ``model``, its variants, and the current allocation."""
 
@@ -164,6 +187,7 @@ class RouteConfig(_State, frozen=True, kw_only=True, tag="route"):
     unit_fallback: UnitFallback = "request"
     experiment: ExperimentConfig | None = None
     test: TestConfig | None = None
+    shadow: ShadowConfig | None = None
 
     @property
     def name(self) -> str:

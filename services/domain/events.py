@@ -7,7 +7,7 @@ end with a default, never reorder or remove. Everything else is JSON by field na
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
@@ -17,6 +17,7 @@ from services.domain.status import OutcomeStatus
 OUTCOME_SCHEMA = 1
 FEEDBACK_SCHEMA = 2
 """Batches of both kinds travel on ``outcomes.v1``; their first element tells them apart."""
+COMPARISON_SCHEMA = 1
 
 
 class Role(IntEnum):
@@ -140,6 +141,84 @@ class FeedbackBatch(msgspec.Struct, frozen=True, array_like=True):
 
     schema: int
     feedback: list[Feedback]
+
+
+_Amount = Annotated[int, msgspec.Meta(ge=0, le=1 << 48)]
+_Part = Annotated[float, msgspec.Meta(ge=0, le=1)]
+_Moment = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
+
+
+class Side(msgspec.Struct, frozen=True, array_like=True):
+    """What production, or the shadow, did with a request. Latency is up to the end of the answer."""
+
+    variant_key: str
+    status: OutcomeStatus
+    http_status: _Amount
+    latency_us: _Amount
+    first_token_us: _Amount | None = None
+    prompt_tokens: _Amount | None = None
+    completion_tokens: _Amount | None = None
+    cost_nanos: _Amount | None = None
+
+
+class Likeness(msgspec.Struct, frozen=True, array_like=True):
+    """How much alike two answers are, their tool calls included.
+
+    ``normalised`` is after what no reader would call a difference. ``tool_calls`` is None where neither
+    answer has any.
+    """
+
+    exact: bool
+    normalised: bool
+    similarity: _Part
+    tool_calls: bool | None = None
+
+
+class Comparison(msgspec.Struct, frozen=True, array_like=True):
+    """One mirrored request. ``comparison_id`` is the request's id: a request is mirrored once.
+
+    ``likeness`` is None where one of the two gave no answer. ``texts`` are production's and the shadow's,
+    only where the experiment keeps them, for ``text_days``.
+    """
+
+    comparison_id: UUID
+    experiment_id: UUID
+    phase: int
+    route_key: str
+    unit_hash: Annotated[int, msgspec.Meta(ge=0)]
+    occurred_at_us: _Moment
+    streamed: bool
+    production: Side
+    shadow: Side
+    likeness: Likeness | None = None
+    texts: tuple[str, str] | None = None
+    text_days: Annotated[int, msgspec.Meta(ge=0, le=366)] = 0
+
+
+class ShadowCoverage(msgspec.Struct, frozen=True, array_like=True):
+    """What became of the requests that one gateway sampled for a shadow, since it started.
+
+    sampled = compared + failed + what was shed, by reason + what is still under way.
+    """
+
+    experiment_id: UUID
+    phase: int
+    sampled: _Amount
+    compared: _Amount
+    failed: _Amount
+    shed: dict[str, _Amount]
+    cost_nanos: _Amount
+    """What the shadow's answers cost, as far as it is known."""
+
+
+class ComparisonBatch(msgspec.Struct, frozen=True, array_like=True):
+    """One record of ``comparisons.v1``, of one experiment. Repeats change nothing: comparisons have ids, and
+    of the coverage of one gateway the highest counts are the newest."""
+
+    schema: int
+    gateway: UUID
+    comparisons: list[Comparison]
+    coverage: list[ShadowCoverage]
 
 
 class Touched(msgspec.Struct, frozen=True):

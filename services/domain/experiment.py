@@ -17,8 +17,9 @@ from services.domain.ab_test import ABTestDefinition
 from services.domain.assignment import BASIS_POINTS
 from services.domain.configuration import OnBlind
 from services.domain.errors import Conflict, InvalidDefinition
+from services.domain.shadow import ShadowDefinition
 
-ExperimentKind = Literal["canary", "ab_test"]
+ExperimentKind = Literal["canary", "ab_test", "shadow"]
 ExperimentStatus = Literal["draft", "running", "paused", "stopped"]
 Conclusion = Literal["promoted", "rolled_back", "inconclusive"]
 DeadlinePolicy = Literal["hold", "rollback"]
@@ -97,7 +98,7 @@ class CanaryDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lease_limit_seconds: float = 60.0
 
 
-Definition = CanaryDefinition | ABTestDefinition
+Definition = CanaryDefinition | ABTestDefinition | ShadowDefinition
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +132,11 @@ class Experiment:
         return (self.control, self.definition.treatment)
 
     @property
+    def treatments(self) -> tuple[str, ...]:
+        """The variants that are compared to the control."""
+        return self.variant_keys[1:]
+
+    @property
     def canary(self) -> CanaryDefinition:
         """The definition of a canary. Raises Conflict for any other kind."""
         if not isinstance(self.definition, CanaryDefinition):
@@ -142,6 +148,13 @@ class Experiment:
         """The definition of an A/B test. Raises Conflict for any other kind."""
         if not isinstance(self.definition, ABTestDefinition):
             raise Conflict(f"{self.key!r} is an experiment of kind {self.kind}, this is for A/B tests")
+        return self.definition
+
+    @property
+    def shadow(self) -> ShadowDefinition:
+        """The definition of a shadow. Raises Conflict for any other kind."""
+        if not isinstance(self.definition, ShadowDefinition):
+            raise Conflict(f"{self.key!r} is an experiment of kind {self.kind}, this is for shadows")
         return self.definition
 
 

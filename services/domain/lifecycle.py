@@ -1,23 +1,39 @@
-"""What may be asked of an experiment in which status: ``draft → running ⇄ paused → stopped``."""
+"""What may be asked of an experiment of which kind and status: ``draft → running ⇄ paused → stopped``."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 from services.domain.errors import Conflict
-from services.domain.experiment import Experiment, ExperimentStatus
+from services.domain.experiment import Experiment, ExperimentKind, ExperimentStatus
 
-Verb = Literal["start", "pause", "resume", "share", "promote", "rollback", "stop"]
+Verb = Literal["start", "pause", "resume", "share", "split", "promote", "rollback", "stop"]
 
 ALLOWED_IN: dict[Verb, frozenset[ExperimentStatus]] = {
     "start": frozenset({"draft"}),
     "pause": frozenset({"running"}),
     "resume": frozenset({"paused"}),
     "share": frozenset({"running"}),
+    "split": frozenset({"running"}),
     "promote": frozenset({"running", "paused"}),
     "rollback": frozenset({"running", "paused"}),
     "stop": frozenset({"running", "paused"}),
 }
+
+NOT_OF_KIND: dict[tuple[Verb, ExperimentKind], str] = {
+    ("share", "ab_test"): (
+        "an A/B test has weights and a traffic share; change them with /split, which begins a new phase"
+    ),
+    ("split", "canary"): "a canary has one share, its treatment's; set it with /share",
+    ("share", "shadow"): "a shadow serves nobody; draft another one to mirror another share of the requests",
+    ("split", "shadow"): "a shadow serves nobody; draft another one to mirror another share of the requests",
+    ("promote", "shadow"): (
+        "a shadow was seen by nobody, so nothing is known of what its answers would do to people; "
+        "start a canary of the same variant"
+    ),
+    ("rollback", "shadow"): "a shadow serves nobody, so there is nothing to take back; /stop ends it",
+}
+"""Verbs that mean nothing for a kind, and what to do instead. Every other verb is for every kind."""
 
 _NEXT: dict[ExperimentStatus, str] = {
     "draft": "start it first",
@@ -27,7 +43,10 @@ _NEXT: dict[ExperimentStatus, str] = {
 
 
 def check_verb(verb: Verb, experiment: Experiment) -> None:
-    """Raise Conflict, saying what to do next, where the experiment's status does not allow the verb."""
+    """Raise Conflict, saying what to do, where the experiment's kind or status does not allow the verb."""
+    instead = NOT_OF_KIND.get((verb, experiment.kind))
+    if instead is not None:
+        raise Conflict(f"cannot {verb} {experiment.key!r}: {instead}")
     if experiment.status in ALLOWED_IN[verb]:
         return
     raise Conflict(

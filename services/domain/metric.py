@@ -26,6 +26,11 @@ FEEDBACK_SCALE = 1_000_000
 _FEEDBACK_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
 
 
+def is_feedback_name(name: str) -> bool:
+    """Say whether clients may report something under that name."""
+    return _FEEDBACK_NAME.fullmatch(name) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """Where a value comes from. The stored whole number divided by ``scale`` is the value in ``unit``."""
@@ -228,7 +233,7 @@ def _check_quantile(metric: Metric) -> None:
 
 def _check_source(field: str, name: str) -> None:
     if name.startswith(FEEDBACK):
-        if not _FEEDBACK_NAME.fullmatch(name.removeprefix(FEEDBACK)):
+        if not is_feedback_name(name.removeprefix(FEEDBACK)):
             raise InvalidDefinition(field, f"{name!r}: a feedback's name is of a-z, 0-9 and _ . -")
     elif name not in SOURCES:
         known = ", ".join(SOURCES)

@@ -28,6 +28,8 @@ class Verdict:
     verdict: VerdictName
     sentence: str
     figures: dict[str, float] = field(default_factory=dict)
+    variant: str | None = None
+    """The treatment it is about, where there may be several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,8 @@ class Act:
     reason: str
     next_step: int | None = None
     next_share_bp: int | None = None
+    variant_key: str | None = None
+    """The variant to promote, where there may be several."""
 
 
 @dataclass(frozen=True, slots=True)

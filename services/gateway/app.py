@@ -5,21 +5,27 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 from services.domain.errors import NotFound
-from services.gateway.asgi import Receive, Scope, Send
 from services.gateway.collector import Collector
 from services.gateway.config import ConfigStore
 from services.gateway.failover import Failover
+from services.gateway.feedback_page import FeedbackPage, takes_feedback
+from services.gateway.feedback_parts import FeedbackParts, compose_feedback
 from services.gateway.health import HealthBook
+from services.gateway.inbound.limits import CallerLimits
+from services.gateway.inbound.server import CallerServer
+from services.gateway.inbound.turn import Turn
 from services.gateway.leases import watch_leases
 from services.gateway.metrics import Metrics
 from services.gateway.observation import Observation
 from services.gateway.outcomes import OutcomePublisher
+from services.gateway.pages import Page
 from services.gateway.place import Place
 from services.gateway.probes import Prober
 from services.gateway.rejections import MethodNotAllowed
@@ -27,9 +33,11 @@ from services.gateway.retry_budget import RetryBudgets
 from services.gateway.secret_commands import SecretCommands
 from services.gateway.secret_references import SecretResolver
 from services.gateway.selection import Selection
-from services.gateway.server import address_of, listen, serve_until
-from services.gateway.serving import Serving, refuse
+from services.gateway.server import address_of, listen
+from services.gateway.serving import Serving, refusal
 from services.gateway.settings import GatewaySettings
+from services.gateway.shadow import Shadows
+from services.gateway.shadow_parts import ShadowWays, compose_shadows, ways_for_shadows
 from services.gateway.snapshot import keep_snapshot, load_snapshot, snapshot_path
 from services.gateway.status_pages import StatusPages
 from services.gateway.surfaces import called_by, model_asked_for
@@ -42,17 +50,19 @@ from services.messaging.topics import TopicNames
 
 logger = logging.getLogger(__name__)
 
-Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
 ALONE = Place()
 LEAVE_TO_OTHERS_SECONDS = 5.0
 
 
 class Application:
-    """The paths of the gateway, as one plain ASGI callable."""
+    """The paths of the gateway, and who serves each."""
 
-    def __init__(self, serving: Serving, pages: StatusPages, observation: Observation) -> None:
+    def __init__(
+        self, serving: Serving, pages: StatusPages, observation: Observation, feedback: FeedbackPage
+    ) -> None:
         self._serving = serving
-        self._pages: dict[str, Handler] = {
+        self._feedback = feedback
+        self._pages: dict[str, Page] = {
             "/healthz": pages.healthz,
             "/readyz": pages.readyz,
             "/metrics": observation.metrics,
@@ -60,22 +70,33 @@ class Application:
         }
         self._models = pages.models
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path, method = scope["path"], scope["method"]
-        call = called_by(path)
-        if call is not None and method == "POST":
-            await self._serving.serve(call, scope, receive, send)
-            return
+    def __call__(self, turn: Turn) -> Coroutine[Any, None, None]:
+        """Return what serves the request."""
+        call = called_by(turn.path)
+        about_feedback = call is None and takes_feedback(turn.path)
+        if turn.method == b"POST":
+            if call is not None:
+                return self._serving.serve(call, turn)
+            if about_feedback:
+                return _answer(turn, self._feedback.take)
+        return self._show(turn, served=call is not None or about_feedback)
+
+    async def _show(self, turn: Turn, *, served: bool) -> None:
+        path = turn.path
         page = self._pages.get(path)
         if page is None and model_asked_for(path) is not None:
             page = self._models
-        if page is not None and method == "GET":
-            await page(scope, receive, send)
-        elif page is None and call is None:
-            await refuse(send, NotFound(f"nothing is served at {path}; try POST /v1/chat/completions"))
+        if page is not None and turn.method == b"GET":
+            await _answer(turn, page)
+        elif page is None and not served:
+            nothing = NotFound(f"nothing is served at {path}; try POST /v1/chat/completions")
+            turn.answer(*refusal(nothing))
         else:
-            allowed = "GET" if call is None else "POST"
-            await refuse(send, MethodNotAllowed(f"{path} takes {allowed} only"))
+            turn.answer(*refusal(MethodNotAllowed(f"{path} takes {'POST' if served else 'GET'} only")))
+
+
+async def _answer(turn: Turn, page: Page) -> None:
+    turn.answer(*await page(turn))
 
 
 async def serve(
@@ -105,16 +126,22 @@ async def serve(
     upstream = PooledUpstream()
     commands = SecretCommands(settings.secret_commands)
     secrets = SecretResolver(commands=commands)
-    parts = compose(settings, store, upstream, outcomes, secrets, place=place)
+    feedback = compose_feedback(settings, kafka, store, secrets, place)
+    ways = ways_for_shadows(settings, kafka, PooledUpstream())
+    parts = compose(settings, store, upstream, outcomes, secrets, feedback, ways, place=place)
     try:
         async with _background(settings, kafka, store, commands, parts):
             if place.shared is not None:
                 await _until_ready(store, stop)
             logger.info("gateway %s listens on %s", outcomes.gateway, address_of(bound))
             on_listening(address_of(bound))
-            await serve_until(parts.application, bound, stop, grace_seconds=settings.stream_grace_seconds)
+            server = CallerServer(parts.application, CallerLimits(settings.max_body_bytes))
+            await server.serve_until(bound, stop, grace_seconds=settings.stream_grace_seconds)
     finally:
         await outcomes.stop(within_seconds=settings.flush_grace_seconds)
+        await feedback.kafka.stop(within_seconds=settings.flush_grace_seconds)
+        await parts.shadows.stop(within_seconds=settings.flush_grace_seconds)
+        await ways.close()
         await publisher.stop()
         await upstream.close()
         logger.info("gateway %s stopped", outcomes.gateway)
@@ -127,6 +154,7 @@ class Parts:
     application: Application
     prober: Prober
     observation: Observation
+    shadows: Shadows
 
 
 def compose(
@@ -135,6 +163,9 @@ def compose(
     upstream: Upstream,
     outcomes: OutcomePublisher,
     secrets: SecretResolver,
+    feedback: FeedbackParts,
+    ways: ShadowWays,
+    *,
     clock: Callable[[], float] = time.time,
     place: Place = ALONE,
 ) -> Parts:
@@ -144,12 +175,24 @@ def compose(
     budgets = RetryBudgets(settings.retry_budget_share, settings.retry_budget_minimum_per_second)
     failover = Failover(upstream, selection, budgets, max_answer_bytes=settings.max_answer_bytes)
     metrics = Metrics(outcomes)
-    serving = Serving(store, failover, metrics, max_body_bytes=settings.max_body_bytes, clock=clock)
-    collector = Collector(place.number, store, book, metrics, budgets, outcomes, serving, clock)
+    shadows = compose_shadows(settings, store, secrets, book, ways, place)
+    serving = Serving(store, failover, metrics, tokens=feedback.tokens, shadows=shadows, clock=clock)
+    collector = Collector(
+        place.number,
+        store,
+        book,
+        metrics,
+        budgets,
+        outcomes,
+        serving,
+        feedback=feedback.page,
+        shadows=shadows,
+        clock=clock,
+    )
     observation = Observation(place, collector, outcomes)
-    pages = StatusPages(store, selection, outcomes, serving, collector, clock)
-    application = Application(serving, pages, observation)
-    return Parts(application, Prober(upstream, secrets, book, clock), observation)
+    pages = StatusPages(store, selection, outcomes, serving, collector, tokens=feedback.tokens, clock=clock)
+    application = Application(serving, pages, observation, feedback.page)
+    return Parts(application, Prober(upstream, secrets, book, clock), observation, shadows)
 
 
 async def _until_ready(store: ConfigStore, stop: asyncio.Event) -> None:
@@ -181,6 +224,7 @@ async def _background(
             group.create_task(commands.keep_fresh()),
             group.create_task(parts.prober.run(store)),
             group.create_task(parts.observation.report()),
+            group.create_task(parts.shadows.run()),
         ]
         try:
             yield

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from uuid import UUID
 
 from services.domain.assignment import BASIS_POINTS, basis_point, is_treatment
 from services.domain.configuration import ExperimentConfig, UnitFallback
-from services.domain.events import AssignedTo, Role, UnitSource
+from services.domain.events import Role, UnitSource
 from services.gateway.body import RequestBody
+from services.gateway.choices import Choice
 from services.gateway.leases import is_blind
 from services.gateway.rejections import InvalidRequest
 from services.gateway.view import ServedRoute
@@ -34,28 +34,29 @@ def find_unit(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """What a request gets. ``assigned`` is None unless its unit really was randomised."""
-
-    variant_key: str
-    experiment: ExperimentConfig | None = None
-    assigned: AssignedTo | None = None
-    blind: bool = False
-
-
 def choose(route: ServedRoute, unit_id: str, measured_at: Mapping[UUID, float], now: float) -> Choice:
-    """Assign a unit to a variant of the route. ``now`` in seconds since the epoch."""
-    experiment = route.config.experiment
-    if experiment is None:
-        return Choice(route.config.stable)
-    share_bp = experiment.treatment_share_bp
-    blind = is_blind(experiment, measured_at, now)
-    if not 0 < share_bp < BASIS_POINTS or (blind and experiment.on_blind != "hold"):
-        return Choice(route.config.stable, experiment, None, blind)
-    if is_treatment(basis_point(route.salt, unit_id), share_bp):
-        variant_key, role, propensity_bp = experiment.treatment, Role.TREATMENT, share_bp
-    else:
-        variant_key, role, propensity_bp = experiment.control, Role.CONTROL, BASIS_POINTS - share_bp
-    assigned = AssignedTo(experiment.experiment_id, experiment.phase, role, propensity_bp)
-    return Choice(variant_key, experiment, assigned, blind)
+    """Assign a unit to a variant of the route. ``now`` in seconds since the epoch.
+
+    The A/B test is laid over the canary: whom it gives its control, or nothing, is served as without it.
+    """
+    canary, test = route.config.experiment, route.test
+    if canary is None and test is None:
+        return route.choices.plain
+    role, blind = (None, False) if canary is None else _role(canary, route.salt, unit_id, measured_at, now)
+    if test is None:
+        return route.choices.of(role, blind)
+    test_blind = is_blind(test.config, measured_at, now)
+    index = None if test_blind and test.config.on_blind != "hold" else test.variant_of(unit_id)
+    return route.choices.of(role, blind, index, test_blind)
+
+
+def _role(
+    canary: ExperimentConfig, salt: str, unit_id: str, measured_at: Mapping[UUID, float], now: float
+) -> tuple[Role | None, bool]:
+    """Return the unit's role in a canary, None where nobody is assigned, and whether nobody measures it."""
+    share_bp = canary.treatment_share_bp
+    blind = is_blind(canary, measured_at, now)
+    if not 0 < share_bp < BASIS_POINTS or (blind and canary.on_blind != "hold"):
+        return None, blind
+    treated = is_treatment(basis_point(salt, unit_id), share_bp)
+    return (Role.TREATMENT if treated else Role.CONTROL), blind

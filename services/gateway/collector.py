@@ -12,12 +12,14 @@ from services.domain.status import OutcomeStatus
 from services.gateway.breaker import Breaker, BreakerState
 from services.gateway.config import ConfigStore
 from services.gateway.exposition import Family, Figures
+from services.gateway.feedback_page import FeedbackPage
 from services.gateway.health import EndpointHealth, HealthBook
 from services.gateway.leases import blind_experiments
 from services.gateway.metrics import DURATION_BOUNDS_US, Metrics, VariantCounts
 from services.gateway.outcomes import OutcomePublisher
 from services.gateway.retry_budget import RetryBudgets
 from services.gateway.serving import Serving
+from services.gateway.shadow import Shadows
 
 _BOUNDS = (*(f"{bound / 1e6:g}" for bound in DURATION_BOUNDS_US), "+Inf")
 
@@ -34,6 +36,9 @@ class Collector:
         budgets: RetryBudgets,
         outcomes: OutcomePublisher,
         serving: Serving,
+        *,
+        feedback: FeedbackPage,
+        shadows: Shadows,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.process = process
@@ -43,6 +48,8 @@ class Collector:
         self._budgets = budgets
         self._outcomes = outcomes
         self._serving = serving
+        self._feedback = feedback
+        self._shadows = shadows
         self._clock = clock
 
     def families(self) -> list[Family]:
@@ -53,6 +60,9 @@ class Collector:
         self._endpoints(figures)
         self._retries(figures)
         self._outcomes_to_kafka(figures)
+        self._feedback_taken(figures)
+        self._tests(figures)
+        self._mirrored(figures)
         self._configuration(figures)
         return figures.families
 
@@ -133,6 +143,41 @@ class Collector:
             figures.single(f"headgate_outcomes_{name}_total", "counter", help_, value)
         waiting = "Outcomes that wait for Kafka's acknowledgement."
         figures.single("headgate_outcomes_waiting_bytes", "gauge", waiting, outcomes.waiting_bytes)
+
+    def _feedback_taken(self, figures: Figures) -> None:
+        feedback = self._feedback
+        accepted = "Pieces of feedback that Kafka has."
+        figures.single("headgate_feedback_accepted_total", "counter", accepted, feedback.accepted)
+        refused = "Requests with feedback that were refused, by the error's code."
+        figures.family("headgate_feedback_rejected_total", "counter", refused)
+        for code, count in _items(feedback.rejected):
+            figures.sample(count, code=code)
+
+    def _tests(self, figures: Figures) -> None:
+        help_ = "Requests whose covariate was no number, since the route's configuration last changed."
+        figures.family("headgate_covariates_unreadable_total", "counter", help_)
+        for key, route in _items(self._store.view.routes):
+            if route.test is not None and route.test.covariate_header is not None:
+                test = route.test
+                figures.sample(test.unreadable_covariates, route=key, test=test.config.key)
+
+    def _mirrored(self, figures: Figures) -> None:
+        mirrors = [({"experiment": one.config.key}, one) for _, one in _items(self._shadows.by_phase)]
+        ended = "Requests sampled for a shadow, by what became of them."
+        figures.family("headgate_shadow_requests_total", "counter", ended)
+        for labels, mirror in mirrors:
+            known = {"sampled": mirror.sampled, "compared": mirror.compared, "failed": mirror.failed}
+            for kind, count in (known | {f"shed_{why}": n for why, n in _items(mirror.shed)}).items():
+                figures.sample(count, became=kind, **labels)
+        figures.family("headgate_shadow_in_flight", "gauge", "Requests that a shadow has under way.")
+        for labels, mirror in mirrors:
+            figures.sample(mirror.slots.taken, **labels)
+        figures.family("headgate_shadow_waiting", "gauge", "Requests that wait to be mirrored.")
+        for labels, mirror in mirrors:
+            figures.sample(len(mirror.waiting), **labels)
+        figures.family("headgate_shadow_cost_dollars_total", "counter", "What a shadow's answers cost.")
+        for labels, mirror in mirrors:
+            figures.sample(mirror.spending.total_nanos / 1e9, **labels)
 
     def _configuration(self, figures: Figures) -> None:
         store, view = self._store, self._store.view

@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from services.domain.assignment import unit_hash
+from services.domain.configuration import EndpointConfig
 from services.domain.events import Attempt, Outcome, UnitSource
 from services.domain.status import OutcomeStatus
+from services.gateway.ab_test import NOTHING, About
 from services.gateway.answers import Reading
-from services.gateway.asgi import Headers
 from services.gateway.body import RequestBody
-from services.gateway.choice import Choice
+from services.gateway.choices import Choice
+from services.gateway.cost import cost_nanos
+from services.gateway.feedback_tokens import FeedbackToken
+from services.gateway.shadow_copies import Copy
 from services.gateway.view import ServedRoute
 
 
@@ -24,49 +27,75 @@ class Exchange:
     started: float
     route: ServedRoute
     body: RequestBody
-    unit_id: str
+    unit_hash: int
     unit_source: UnitSource
     choice: Choice
+    about: About = NOTHING
     attempts: list[Attempt] = field(default_factory=list)
     first_token: float | None = None
+    endpoint: EndpointConfig | None = None
+    """Whose answer it is, or who was asked last."""
+    copy: Copy | None = None
+    """The answer as a shadow's will be compared to it."""
 
-    def headers(self) -> Headers:
-        """Return the response headers that say what was decided here."""
-        config, choice = self.route.config, self.choice
+    def fields(self) -> bytes:
+        """Return the lines of the answer's head that say what was decided here."""
         request_id = self.request_id.encode()
-        headers = [
-            (b"x-request-id", request_id),
-            (b"x-headgate-request-id", request_id),
-            (b"x-headgate-route", config.key.encode()),
-            (b"x-headgate-variant", choice.variant_key.encode()),
-            (b"x-headgate-allocation", b"%d" % config.allocation_version),
-        ]
-        if choice.experiment is not None:
-            experiment_key = choice.experiment.key.encode()
-            if choice.assigned is not None:
-                headers.append((b"x-headgate-experiment", experiment_key))
-            if choice.blind:
-                headers.append((b"x-headgate-blind", experiment_key))
-        return headers
+        return b"x-request-id: %b\r\nx-headgate-request-id: %b\r\n%b" % (
+            request_id,
+            request_id,
+            self.choice.fields,
+        )
 
     def outcome(self, status: OutcomeStatus, http_status: int, reading: Reading | None = None) -> Outcome:
         """Return what the request came to, now that it is over."""
-        now = time.monotonic()
-        assigned = self.choice.assigned
+        now, about = time.monotonic(), self._about_all()
+        prompt_tokens = None if reading is None else reading.prompt_tokens
+        completion_tokens = None if reading is None else reading.completion_tokens
+        prices = None if self.endpoint is None else self.endpoint.prices
         return Outcome(
             request_id=self.request_id,
             route_key=self.route.config.key,
             variant_key=self.choice.variant_key,
-            unit_hash=unit_hash(self.unit_id),
+            unit_hash=self.unit_hash,
             unit_source=self.unit_source,
             status=status,
             http_status=http_status,
             started_at_us=int(self.started_at * 1e6),
             latency_us=int((now - self.started) * 1e6),
             first_token_us=None if self.first_token is None else int((self.first_token - self.started) * 1e6),
-            prompt_tokens=None if reading is None else reading.prompt_tokens,
-            completion_tokens=None if reading is None else reading.completion_tokens,
+            prompt_tokens=prompt_tokens,
+            completion_tokens=completion_tokens,
             streamed=self.body.streams,
-            assignments=() if assigned is None else (assigned,),
+            assignments=self.choice.assignments,
             attempts=tuple(self.attempts),
+            cost_nanos=None if prices is None else cost_nanos(prices, prompt_tokens, completion_tokens),
+            attributes=about.attributes,
+            covariate=about.covariate,
         )
+
+    def token(self) -> FeedbackToken:
+        """Return what feedback about the answer will need to know of it."""
+        return FeedbackToken(
+            self.unit_hash,
+            self.unit_source,
+            self.request_id,
+            self.route.config.key,
+            self.choice.assignments,
+            self._about_all().attributes,
+            int(self.started_at),
+        )
+
+    def _about_all(self) -> About:
+        test = self.choice.test
+        if test is None or not test.model_attributes:
+            return self.about
+        return test.with_model(self.about, self._model())
+
+    def _model(self) -> str:
+        """Return the model that was asked for; the one that would have been, where nobody was asked."""
+        route, key = self.route, self.choice.variant_key
+        if self.endpoint is not None:
+            return route.overrides[key].model_at(self.endpoint, self.body)
+        variant = route.config.variants.get(key)
+        return (variant and variant.model) or self.body.model

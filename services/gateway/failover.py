@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from services.domain.configuration import EndpointConfig, VariantConfig
 from services.domain.errors import AllEndpointsFailed, EndpointUnavailable, Unserveable
 from services.domain.events import Attempt
 from services.domain.status import FAILOVER_STATUSES, OutcomeStatus
 from services.gateway.answers import Reading
-from services.gateway.asgi import Headers
 from services.gateway.body import RequestBody
 from services.gateway.events import StreamReading
 from services.gateway.health import LiveAttempt
+from services.gateway.inbound.heads import lines
 from services.gateway.overrides import Overrides
 from services.gateway.providers import hides_usage, is_event_stream, passed_on, upstream_request
 from services.gateway.retry_after import retry_after_seconds
@@ -27,20 +28,18 @@ from services.gateway.selection import Selection
 from services.gateway.upstream import Upstream, UpstreamAnswer, UpstreamFailed
 
 
-@dataclass(frozen=True, slots=True)
-class Reached:
+class Reached(msgspec.Struct, frozen=True):
     """An answer to serve."""
 
-    endpoint_key: str
+    endpoint: EndpointConfig
     status: OutcomeStatus
     http_status: int
-    headers: Headers
+    fields: bytes
     body: bytes
     reading: Reading
 
 
-@dataclass(frozen=True, slots=True)
-class ReachedStream(Reached):
+class ReachedStream(Reached, frozen=True):
     """An answer to pass on as it comes; ``body`` is its first chunk. ``end`` must be called."""
 
     reading: StreamReading
@@ -52,8 +51,7 @@ class ReachedStream(Reached):
         return self.attempt.end(status, self.http_status, time.monotonic())
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(msgspec.Struct, frozen=True):
     """A request on its way to a variant. ``attempts`` grows as endpoints are asked."""
 
     route_key: str
@@ -111,21 +109,22 @@ class Failover:
         return self._selection.pick(job.variant, endpoints, job.body.model, tried, now)
 
     async def _ask(self, attempt: LiveAttempt, job: Job) -> Reached:
-        body = job.body
-        request = upstream_request(attempt.endpoint, attempt.secret, body, job.overrides)
+        request = upstream_request(attempt.endpoint, attempt.secret, job.body, job.overrides)
         answer: UpstreamAnswer | None = None
         try:
             answer = await self._upstream.open(request)
             first = await answer.next_chunk()
-            if answer.status < 300 and body.streams and is_event_stream(answer.headers):
+            if answer.status < 300 and job.body.streams and is_event_stream(answer.headers):
                 return _stream(attempt, job, answer, first)
-            return await self._whole(attempt, job, answer, first)
+            body = first if answer.ended else await self._read_on(answer, first)
+            return self._whole(attempt, job, answer, body)
         except BaseException:
             _close(answer)
             raise
 
-    async def _whole(self, attempt: LiveAttempt, job: Job, answer: UpstreamAnswer, first: bytes) -> Reached:
-        body = await self._read_whole(answer, first)
+    def _whole(self, attempt: LiveAttempt, job: Job, answer: UpstreamAnswer, body: bytes) -> Reached:
+        if len(body) > self._max_answer_bytes:
+            raise self._too_much()
         reading = Reading()
         if not reading.read_whole(body) and answer.status < 300:
             raise UpstreamFailed(OutcomeStatus.PROVIDER_ERROR, "its answer is not JSON")
@@ -133,18 +132,21 @@ class Failover:
         headers = passed_on(answer.headers)
         wait = retry_after_seconds(headers, time.time()) if answer.status in (429, 503) else 0.0
         job.attempts.append(attempt.end(status, answer.status, time.monotonic(), wait))
-        return Reached(attempt.endpoint.key, status, answer.status, headers, body, reading)
+        return Reached(attempt.endpoint, status, answer.status, lines(headers), body, reading)
 
-    async def _read_whole(self, answer: UpstreamAnswer, first: bytes) -> bytes:
+    async def _read_on(self, answer: UpstreamAnswer, first: bytes) -> bytes:
         parts, size, chunk = [first], len(first), first
         while chunk:
             chunk = await answer.next_chunk()
             parts.append(chunk)
             size += len(chunk)
             if size > self._max_answer_bytes:
-                reason = f"its answer is over {self._max_answer_bytes:,} bytes"
-                raise UpstreamFailed(OutcomeStatus.PROVIDER_ERROR, reason)
+                raise self._too_much()
         return b"".join(parts)
+
+    def _too_much(self) -> UpstreamFailed:
+        reason = f"its answer is over {self._max_answer_bytes:,} bytes"
+        return UpstreamFailed(OutcomeStatus.PROVIDER_ERROR, reason)
 
 
 def _stream(attempt: LiveAttempt, job: Job, answer: UpstreamAnswer, first: bytes) -> ReachedStream:
@@ -154,10 +156,10 @@ def _stream(attempt: LiveAttempt, job: Job, answer: UpstreamAnswer, first: bytes
     job.attempts.append(attempt.so_far(OutcomeStatus.OK, answer.status, now))
     endpoint, body = attempt.endpoint, job.body
     return ReachedStream(
-        endpoint.key,
+        endpoint,
         OutcomeStatus.OK,
         answer.status,
-        passed_on(answer.headers),
+        lines(passed_on(answer.headers)),
         first,
         StreamReading(body.surface, hides_usage=hides_usage(endpoint, body)),
         answer,

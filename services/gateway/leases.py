@@ -1,4 +1,4 @@
-"""Evidence leases: a canary that nobody measures gets no traffic, and the log says so."""
+"""Evidence leases: a treatment that nobody measures gets no traffic, and the log says so."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from uuid import UUID
 
-from services.domain.configuration import ExperimentConfig
+from services.domain.configuration import ExperimentConfig, TestConfig
 from services.gateway.config import ConfigStore
 from services.gateway.view import ConfigView
 
@@ -16,16 +16,20 @@ logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
 
+Measured = ExperimentConfig | TestConfig
+"""What somebody has to measure to get traffic."""
 
-def is_blind(experiment: ExperimentConfig, measured_at: Mapping[UUID, float], now: float) -> bool:
+
+def is_blind(experiment: Measured, measured_at: Mapping[UUID, float], now: float) -> bool:
     """Say whether nobody has measured the experiment for longer than its lease allows."""
     return now - measured_at.get(experiment.experiment_id, 0.0) > experiment.lease_limit_seconds
 
 
-def blind_experiments(view: ConfigView, now: float) -> list[ExperimentConfig]:
+def blind_experiments(view: ConfigView, now: float) -> list[Measured]:
     """Return the running experiments that nobody measures."""
     # A list is made in one step, so this may be asked from another thread than the one that changes the view.
-    running = (route.config.experiment for route in list(view.routes.values()))
+    routes = list(view.routes.values())
+    running = (one for route in routes for one in (route.config.experiment, route.config.test))
     return [one for one in running if one is not None and is_blind(one, view.measured_at, now)]
 
 
@@ -42,7 +46,7 @@ async def watch_leases(store: ConfigStore, clock: Callable[[], float] = time.tim
         await asyncio.sleep(LOOK_SECONDS)
 
 
-def _log_blind(experiment: ExperimentConfig) -> None:
+def _log_blind(experiment: Measured) -> None:
     consequence = "its split is held" if experiment.on_blind == "hold" else "its treatment gets no traffic"
     logger.warning(
         "experiment %s: nobody has measured it for over %g s; %s until somebody does",

@@ -6,11 +6,13 @@ import asyncio
 import os
 from typing import Any, NoReturn
 
-from services.gateway.asgi import Receive, Scope, Send, send_json, send_whole
 from services.gateway.board import Report
 from services.gateway.collector import Collector
 from services.gateway.exposition import CONTENT_TYPE, render
+from services.gateway.inbound.heads import lines
+from services.gateway.inbound.turn import Answer, Turn
 from services.gateway.outcomes import OutcomePublisher
+from services.gateway.pages import json_page
 from services.gateway.place import Place
 
 REPORT_SECONDS = 1.0
@@ -24,16 +26,16 @@ class Observation:
         self._collector = collector
         self._outcomes = outcomes
 
-    async def metrics(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+    async def metrics(self, _turn: Turn) -> Answer:
         """Answer in Prometheus' text format."""
         # With thousands of series this takes long enough for requests to notice.
         body = await asyncio.to_thread(self._render)
-        await send_whole(send, 200, [(b"content-type", CONTENT_TYPE)], body)
+        return 200, lines([(b"content-type", CONTENT_TYPE)]), body
 
-    async def endpoints(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+    async def endpoints(self, _turn: Turn) -> Answer:
         """Tell how each endpoint is, in the eyes of each process."""
         reports = await asyncio.to_thread(self._reports)
-        await send_json(send, 200, {"processes": [_status(report) for report in reports]})
+        return json_page({"processes": [_status(report) for report in reports]})
 
     async def report(self) -> NoReturn:
         """Keep this process's report on the board, for ever."""

@@ -22,6 +22,8 @@ class Shared:
     board: Board
     counts: SharedCounts
     alive: int
+    feedback_key: str
+    """What they sign feedback tokens with, where no key is set."""
 
 
 @dataclass(frozen=True, slots=True)

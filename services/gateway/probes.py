@@ -12,7 +12,7 @@ from services.gateway.config import ConfigStore
 from services.gateway.health import EndpointHealth, HealthBook, ProbeResult
 from services.gateway.providers import credentials
 from services.gateway.secret_references import SecretResolver
-from services.gateway.upstream import Upstream, UpstreamFailed, UpstreamRequest
+from services.gateway.upstream import Ask, Upstream, UpstreamFailed, UpstreamRequest
 
 logger = logging.getLogger(__name__)
 
@@ -55,13 +55,12 @@ class Prober:
     async def ask(self, endpoint: EndpointConfig, probe: ProbeSettings) -> str:
         """Probe once; return what is wrong, or nothing."""
         secret = None if endpoint.secret is None else self._secrets.resolve(endpoint.secret)
+        headers = {"accept": "*/*", "user-agent": "headgate-probe", **credentials(endpoint, secret)}
         request = UpstreamRequest(
-            endpoint.base_url.rstrip("/") + probe.path,
-            {"accept": "*/*", "user-agent": "headgate-probe", **credentials(endpoint, secret)},
+            Ask(endpoint.base_url.rstrip("/") + probe.path, headers, "GET"),
             b"",
             connect_timeout_seconds=probe.timeout_seconds,
             total_timeout_seconds=probe.timeout_seconds,
-            method="GET",
         )
         try:
             status = await self._status(request)

@@ -19,6 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from services.gateway.board import Board
+from services.gateway.feedback_keys import random_key
 from services.gateway.limits import SharedCounts
 from services.gateway.place import Place, Shared
 from services.gateway.server import address_of, listen
@@ -62,6 +63,7 @@ class ProcessGroup:
         self._children = [_Child(process) for process in range(count)]
         self._board = Board(count)
         self._counts = SharedCounts(count)
+        self._feedback_key = random_key()
         self._alive, self._held = os.pipe()
         self._woken, self._waker = os.pipe()
         self._stopping = False
@@ -111,7 +113,8 @@ class ProcessGroup:
                 signal.signal(number, signal.SIG_DFL)
             for inherited in (self._held, self._woken, self._waker):
                 os.close(inherited)
-            self._main(Place(process, Shared(self._bound, self._board, self._counts, self._alive)))
+            shared = Shared(self._bound, self._board, self._counts, self._alive, self._feedback_key)
+            self._main(Place(process, shared))
             status = 0
         except BaseException:
             # Nothing of the parent's call stack may run in its child.

@@ -6,12 +6,11 @@ from collections.abc import Iterable
 from functools import lru_cache
 from urllib.parse import quote
 
-from services.domain.configuration import EndpointConfig
-from services.gateway.asgi import Headers
+from services.domain.configuration import EndpointAuth, EndpointConfig, EndpointKind
 from services.gateway.body import RequestBody
 from services.gateway.overrides import Overrides
 from services.gateway.surfaces import Surface
-from services.gateway.upstream import UpstreamRequest
+from services.gateway.upstream import Ask, UpstreamRequest
 
 _PASSED_ON = frozenset(
     {b"content-type", b"retry-after", b"retry-after-ms", b"x-should-retry", b"openai-processing-ms"}
@@ -25,16 +24,17 @@ def upstream_request(
 ) -> UpstreamRequest:
     """Return the request to one endpoint. Nothing of the caller's headers goes along."""
     model = overrides.model_at(endpoint, body)
-    headers = {
-        "content-type": "application/json",
-        "accept": "text/event-stream" if body.streams else "application/json",
-        "accept-encoding": "identity",
-        "user-agent": "headgate",
-    }
-    headers.update(credentials(endpoint, secret))
     return UpstreamRequest(
-        _url(endpoint, body.surface, model),
-        headers,
+        _ask(
+            endpoint.endpoint_kind,
+            endpoint.auth,
+            endpoint.base_url,
+            endpoint.api_version,
+            secret,
+            body.surface,
+            body.streams,
+            model,
+        ),
         overrides.apply(body, model, asks_for_usage=hides_usage(endpoint, body)),
         endpoint.connect_timeout_seconds,
         endpoint.total_timeout_seconds,
@@ -42,11 +42,39 @@ def upstream_request(
     )
 
 
+@lru_cache(maxsize=1024)
+def _ask(
+    kind: EndpointKind,
+    auth: EndpointAuth,
+    base_url: str,
+    api_version: str | None,
+    secret: str | None,
+    surface: Surface,
+    streams: bool,
+    model: str,
+) -> Ask:
+    headers = {
+        "content-type": "application/json",
+        "accept": "text/event-stream" if streams else "application/json",
+        "accept-encoding": "identity",
+        "user-agent": "headgate",
+        **_credentials(kind, auth, secret),
+    }
+    if kind == "openai":
+        return Ask(f"{base_url.rstrip('/')}/{surface.path}", headers)
+    return Ask(_azure_url(base_url, api_version, surface, model), headers)
+
+
 def credentials(endpoint: EndpointConfig, secret: str | None) -> dict[str, str]:
     """Return the headers by which an endpoint knows us."""
+    return _credentials(endpoint.endpoint_kind, endpoint.auth, secret)
+
+
+def _credentials(kind: EndpointKind, auth: EndpointAuth, secret: str | None) -> dict[str, str]:
     if secret is None:
         return {}
-    return {"authorization": f"Bearer {secret}"} if _sends_bearer(endpoint) else {"api-key": secret}
+    bearer = kind == "openai" if auth == "default" else auth == "bearer"
+    return {"authorization": f"Bearer {secret}"} if bearer else {"api-key": secret}
 
 
 def hides_usage(endpoint: EndpointConfig, body: RequestBody) -> bool:
@@ -54,19 +82,6 @@ def hides_usage(endpoint: EndpointConfig, body: RequestBody) -> bool:
     return endpoint.stream_usage and body.lacks_usage
 
 
-def _sends_bearer(endpoint: EndpointConfig) -> bool:
-    if endpoint.auth == "default":
-        return endpoint.endpoint_kind == "openai"
-    return endpoint.auth == "bearer"
-
-
-def _url(endpoint: EndpointConfig, surface: Surface, model: str) -> str:
-    if endpoint.endpoint_kind == "openai":
-        return f"{endpoint.base_url.rstrip('/')}/{surface.path}"
-    return _azure_url(endpoint.base_url, endpoint.api_version, surface, model)
-
-
-@lru_cache(maxsize=4096)
 def _azure_url(base_url: str, api_version: str | None, surface: Surface, model: str) -> str:
     root = f"{base_url.rstrip('/')}/openai"
     if api_version in (None, "v1"):
@@ -79,9 +94,9 @@ def _azure_url(base_url: str, api_version: str | None, surface: Surface, model: 
     return f"{root}/{surface.path}{query}"
 
 
-def passed_on(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+def passed_on(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     """Return the headers of a provider's answer that its caller can use."""
-    kept: Headers = []
+    kept = []
     for given, value in headers:
         name = given.lower()
         if name in _PASSED_ON or name.startswith(_RATE_LIMITS):

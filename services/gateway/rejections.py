@@ -2,11 +2,13 @@
 
 HeadgateError (services.domain.errors)
 ├── InvalidRequest         400  the body is not a request that can be routed, or names no unit
+├── InvalidFeedback        400  feedback is not as it must be, or its token is none or too old
 ├── NotFound
 │   └── UnknownRoute       404  no such route: code model_not_found
 ├── Forbidden
 │   └── RouteNotAllowed    403  the key may not use the route
 └── Unserveable
+    ├── FeedbackNotStored  503  Kafka does not have the feedback, as far as is known
     └── NotReady           503  no configuration yet
 """
 
@@ -71,9 +73,14 @@ def _error(message: str, status: int, code: str, param: str | None) -> dict[str,
     return {"message": message, "type": _TYPES.get(status, "server_error"), "param": param, "code": code}
 
 
-def error_body(message: str, *, status: int, code: str, param: str | None = None) -> bytes:
-    """Return an error as the official client understands it."""
-    return _encode({"error": _error(message, status, code, param)})
+def error_body(
+    message: str, *, status: int, code: str, param: str | None = None, details: object = None
+) -> bytes:
+    """Return an error as the official client understands it. ``details``, where there are any, go along."""
+    error: dict[str, object] = {**_error(message, status, code, param)}
+    if details is not None:
+        error["details"] = details
+    return _encode({"error": error})
 
 
 def error_event(message: str, *, code: str, typed: bool) -> bytes:
@@ -89,4 +96,5 @@ def error_event(message: str, *, code: str, typed: bool) -> bytes:
 def body_of(error: HeadgateError) -> bytes:
     """Return the body of one of our own errors."""
     param = getattr(error, "param", None)
-    return error_body(str(error), status=error.http_status, code=error.code, param=param)
+    details = getattr(error, "details", None)
+    return error_body(str(error), status=error.http_status, code=error.code, param=param, details=details)

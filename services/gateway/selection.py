@@ -98,8 +98,12 @@ class Selection:
         return endpoint, health
 
     def _choose(self, able: list[Member], variant: VariantConfig) -> Member:
-        lowest = min([endpoint.priority for endpoint, _ in able])
-        tier = [member for member in able if member[0].priority == lowest]
+        tier: list[Member] = []
+        for member in able:
+            if tier and member[0].priority < tier[0][0].priority:
+                tier = [member]
+            elif not tier or member[0].priority == tier[0][0].priority:
+                tier.append(member)
         if len(tier) == 1:
             return tier[0]
         return self._less_loaded(tier) if variant.selection == "least_loaded" else self._by_weight(tier)

@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from uuid_utils import uuid7
 
+from services.domain.assignment import unit_hash
 from services.domain.errors import HeadgateError, NoHealthyEndpoints, Unserveable
 from services.domain.events import Outcome
 from services.domain.status import OutcomeStatus
+from services.gateway.ab_test import NOTHING
 from services.gateway.admission import authenticate, find_route
-from services.gateway.asgi import JSON, CallerGone, Receive, Scope, Send, read_body, send_whole
 from services.gateway.body import open_body
 from services.gateway.choice import choose, find_unit
 from services.gateway.config import ConfigStore
 from services.gateway.exchange import Exchange
 from services.gateway.failover import Failover, Job, Reached, ReachedStream
+from services.gateway.feedback_tokens import FeedbackTokens
+from services.gateway.inbound.heads import JSON
+from services.gateway.inbound.turn import Answer, Turn
 from services.gateway.rejections import NotReady, body_of
-from services.gateway.server import ON_HANG_UP
+from services.gateway.shadow import Shadows
 from services.gateway.streaming import relay
 from services.gateway.surfaces import Call
-
-logger = logging.getLogger(__name__)
 
 
 class OutcomeSink(Protocol):
@@ -44,121 +45,111 @@ class Serving:
         failover: Failover,
         outcomes: OutcomeSink,
         *,
-        max_body_bytes: int,
+        tokens: FeedbackTokens,
+        shadows: Shadows,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
+        self._tokens = tokens
+        self._shadows = shadows
         self._failover = failover
         self._outcomes = outcomes
-        self._max_body_bytes = max_body_bytes
         self._clock = clock
         self.served = 0
         self.rejected = 0
         self.active = 0
         """Requests under way."""
 
-    async def serve(self, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
+    async def serve(self, call: Call, turn: Turn) -> None:
         """Serve one request."""
         request_id = uuid7().hex
         try:
-            exchange = await self._admit(call, scope, receive, request_id)
+            exchange = await self._admit(call, turn, request_id)
         except HeadgateError as error:
             self.rejected += 1
-            await refuse(send, error, request_id)
-        except CallerGone:
+            turn.answer(*refusal(error, request_id))
+            return
+        except asyncio.CancelledError:
             self.rejected += 1
-        else:
-            self.served += 1
-            self.active += 1
-            try:
-                await self._serve(exchange, scope, send)
-            finally:
-                self.active -= 1
-
-    async def _admit(self, call: Call, scope: Scope, receive: Receive, request_id: str) -> Exchange:
-        started_at, started = self._clock(), time.monotonic()
-        authorization = api_key = unit_header = content_length = None
-        for name, value in scope["headers"]:
-            if name == b"authorization":
-                authorization = value
-            elif name == b"api-key":
-                api_key = value
-            elif name == b"x-headgate-unit":
-                unit_header = value
-            elif name == b"content-length":
-                content_length = value
-        view = self._store.view
-        if view.installation is None:
-            raise NotReady("this gateway has read no configuration yet; /readyz says what it waits for")
-        credential = authenticate(authorization, api_key, view.credentials)
-        body = open_body(await read_body(receive, content_length, self._max_body_bytes), call)
-        route = find_route(body.model, credential, view.routes)
-        unit_id, unit_source = find_unit(unit_header, body, request_id, route.config.unit_fallback)
-        choice = choose(route, unit_id, view.measured_at, started_at)
-        return Exchange(request_id, started_at, started, route, body, unit_id, unit_source, choice)
-
-    async def _serve(self, exchange: Exchange, scope: Scope, send: Send) -> None:
-        caller = _Caller()
-        scope[ON_HANG_UP] = caller.hang_up
+            raise
+        self.served += 1
+        self.active += 1
         try:
-            outcome = await self._answer(exchange, send)
+            outcome = await self._answer(exchange, turn)
         except asyncio.CancelledError:
             # A stop that cuts a request off says as little about the variant as a caller who leaves.
+            self._note_asked_last(exchange)
             outcome = exchange.outcome(OutcomeStatus.CALLER_GONE, 0)
-            caller.settle()
         finally:
-            scope[ON_HANG_UP] = None
+            self.active -= 1
         self._outcomes.offer(outcome)
+        if exchange.copy is not None:
+            self._shadows.offer(exchange, exchange.copy, outcome)
 
-    async def _answer(self, exchange: Exchange, send: Send) -> Outcome:
+    async def _admit(self, call: Call, turn: Turn, request_id: str) -> Exchange:
+        started_at, started = self._clock(), time.monotonic()
+        view, headers = self._store.view, turn.headers
+        if view.installation is None:
+            raise NotReady("this gateway has read no configuration yet; /readyz says what it waits for")
+        credential = authenticate(headers.get(b"authorization"), headers.get(b"api-key"), view.credentials)
+        document = turn.body if turn.whole else await turn.receive()
+        body = open_body(document, call)
+        route = find_route(body.model, credential, view.routes)
+        unit_id, unit_source = find_unit(
+            headers.get(b"x-headgate-unit"), body, request_id, route.config.unit_fallback
+        )
+        choice = choose(route, unit_id, view.measured_at, started_at)
+        about = NOTHING if choice.test is None else choice.test.read(headers)
+        hashed = unit_hash(unit_id)
+        exchange = Exchange(request_id, started_at, started, route, body, hashed, unit_source, choice, about)
+        if route.shadow is not None:
+            exchange.copy = self._shadows.sample(route.shadow, request_id, body, started_at)
+        return exchange
+
+    async def _answer(self, exchange: Exchange, turn: Turn) -> Outcome:
         try:
             reached = await self._reach(exchange)
         except Unserveable as error:
+            self._note_asked_last(exchange)
             status = exchange.attempts[-1].status if exchange.attempts else error.outcome_status
             outcome = exchange.outcome(status, error.http_status)
-            headers = [JSON, *exchange.headers()]
+            fields = JSON + self._fields(exchange)
             if error.retry_after_seconds is not None:
-                headers.append((b"retry-after", b"%d" % error.retry_after_seconds))
-            await send_whole(send, error.http_status, headers, body_of(error))
+                fields += b"retry-after: %d\r\n" % error.retry_after_seconds
+            turn.answer(error.http_status, fields, body_of(error))
             return outcome
-        headers = exchange.headers() + reached.headers
+        exchange.endpoint = reached.endpoint
+        fields = self._fields(exchange) + reached.fields
         if isinstance(reached, ReachedStream):
-            return await relay(exchange, reached, headers, send)
-        await send_whole(send, reached.http_status, headers, reached.body)
+            return await relay(exchange, reached, fields, turn)
+        turn.answer(reached.http_status, fields, reached.body)
+        if exchange.copy is not None:
+            exchange.copy.take_whole(reached.body)
         return exchange.outcome(reached.status, reached.http_status, reached.reading)
 
-    async def _reach(self, exchange: Exchange) -> Reached:
+    def _fields(self, exchange: Exchange) -> bytes:
+        fields = exchange.fields()
+        if exchange.choice.assignments:
+            token = self._tokens.issue(exchange.token(), exchange.started_at)
+            if token is not None:
+                fields += b"x-headgate-feedback-token: %b\r\n" % token
+        return fields
+
+    def _note_asked_last(self, exchange: Exchange) -> None:
+        if exchange.endpoint is None and exchange.attempts:
+            exchange.endpoint = self._store.view.endpoints.get(exchange.attempts[-1].endpoint_key)
+
+    def _reach(self, exchange: Exchange) -> Awaitable[Reached]:
         route, key = exchange.route, exchange.choice.variant_key
         variant = route.config.variants.get(key)
         if variant is None:
             raise NoHealthyEndpoints(f"route {route.config.key!r} has no variant {key!r}; define it again")
         job = Job(route.config.key, variant, route.overrides[key], exchange.body, exchange.attempts)
-        return await self._failover.reach(job, self._store.view.endpoints)
+        return self._failover.reach(job, self._store.view.endpoints)
 
 
-class _Caller:
-    """Whoever waits for the answer; hanging up cancels the work that is done for them."""
-
-    __slots__ = ("_gone", "_task")
-
-    def __init__(self) -> None:
-        self._task = asyncio.current_task()
-        self._gone = False
-
-    def hang_up(self) -> None:
-        """The connection is lost."""
-        if self._task is not None:
-            self._gone = True
-            self._task.cancel()
-
-    def settle(self) -> None:
-        """The cancellation was this one's and has done its work."""
-        if self._gone and self._task is not None:
-            self._task.uncancel()
-
-
-async def refuse(send: Send, error: HeadgateError, request_id: str | None = None) -> None:
-    """Answer with one of our own errors."""
+def refusal(error: HeadgateError, request_id: str | None = None) -> Answer:
+    """Return one of our own errors as an answer."""
     encoded = (request_id or uuid7().hex).encode()
-    headers = [JSON, (b"x-request-id", encoded), (b"x-headgate-request-id", encoded)]
-    await send_whole(send, error.http_status, headers, body_of(error))
+    fields = b"%bx-request-id: %b\r\nx-headgate-request-id: %b\r\n" % (JSON, encoded, encoded)
+    return error.http_status, fields, body_of(error)

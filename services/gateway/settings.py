@@ -35,6 +35,21 @@ class GatewaySettings(BaseSettings):
     outcome_buffer_bytes: int = 64 * MIB
     """Outcomes kept while Kafka does not take them; beyond it the newest are shed, counted and reported."""
 
+    feedback_key: str | None = None
+    """A reference to the secret that feedback tokens are signed with: ``env:NAME`` or ``file:PATH``, the same
+    for all gateways of an installation. It holds one or several keys of at least 32 characters, separated by
+    white space: the first one signs, every one is accepted. None: each gateway makes a key of its own."""
+    feedback_days: float = 30.0
+    """How long after an answer feedback about it is taken."""
+    feedback_wait_seconds: float = 5.0
+    """How long feedback may wait for Kafka's acknowledgement before its sender is told to send it again."""
+    feedback_buffer_bytes: int = 16 * MIB
+    """Feedback that may wait for Kafka at a time; more is told to come again at once."""
+
+    shadow_buffer_bytes: int = 64 * MIB
+    """Requests and answers that wait to be mirrored, and comparisons that wait for Kafka, half of it each;
+    beyond it they are shed and counted."""
+
     retry_budget_share: float = 0.2
     """Attempts after the first, as a share of a route's and variant's requests of the last ten seconds."""
     retry_budget_minimum_per_second: float = 3.0

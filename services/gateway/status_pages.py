@@ -8,14 +8,16 @@ from typing import Any
 
 from services.domain.errors import HeadgateError
 from services.gateway.admission import authenticate, find_route
-from services.gateway.asgi import Receive, Scope, Send, send_json
 from services.gateway.collector import Collector, is_troubled
 from services.gateway.config import ConfigStore
+from services.gateway.feedback_tokens import FeedbackTokens
+from services.gateway.inbound.turn import Answer, Turn
 from services.gateway.leases import blind_experiments
 from services.gateway.outcomes import OutcomePublisher
+from services.gateway.pages import json_page
 from services.gateway.rejections import NotReady
 from services.gateway.selection import Selection
-from services.gateway.serving import Serving, refuse
+from services.gateway.serving import Serving, refusal
 from services.gateway.surfaces import model_asked_for
 
 
@@ -29,6 +31,8 @@ class StatusPages:
         outcomes: OutcomePublisher,
         serving: Serving,
         collector: Collector,
+        *,
+        tokens: FeedbackTokens,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
@@ -36,21 +40,23 @@ class StatusPages:
         self._outcomes = outcomes
         self._serving = serving
         self._collector = collector
+        self._tokens = tokens
         self._clock = clock
 
-    async def healthz(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+    async def healthz(self, _turn: Turn) -> Answer:
         """Answer that the process is alive."""
-        await send_json(send, 200, {"status": "alive"})
+        return json_page({"status": "alive"})
 
-    async def readyz(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+    async def readyz(self, _turn: Turn) -> Answer:
         """Say whether requests can be served, and how each part is."""
-        await send_json(send, 200 if self._store.ready else 503, self.readiness())
+        return json_page(self.readiness(), 200 if self._store.ready else 503)
 
     def readiness(self) -> dict[str, Any]:
         """Return the state of every part. Only the configuration decides about being ready."""
         view, outcomes = self._store.view, self._outcomes
         missing = self._selection.missing_secrets(view.endpoints)
         failing = self._selection.failing_commands()
+        feedback_key = self._tokens.problem(self._clock())
         blind = self._blind_experiments()
         troubled = [endpoint for endpoint in self._collector.endpoints() if is_troubled(endpoint)]
         publisher = outcomes.publisher
@@ -87,6 +93,7 @@ class StatusPages:
                     "missing": missing,
                     "failing_commands": failing,
                 },
+                "feedback": {"ok": feedback_key is None, "key": feedback_key},
             },
             "requests": {
                 "served": self._serving.served,
@@ -95,20 +102,20 @@ class StatusPages:
             },
         }
 
-    async def models(self, scope: Scope, _receive: Receive, send: Send) -> None:
+    async def models(self, turn: Turn) -> Answer:
         """List the routes the caller may use, or describe one, as OpenAI lists its models."""
         try:
-            await send_json(send, 200, self._models(scope))
+            return json_page(self._models(turn))
         except HeadgateError as error:
-            await refuse(send, error)
+            return refusal(error)
 
-    def _models(self, scope: Scope) -> dict[str, Any]:
+    def _models(self, turn: Turn) -> dict[str, Any]:
         if not self._store.ready:
             raise NotReady("this gateway has read no configuration yet; /readyz says what it waits for")
         view = self._store.view
-        headers = dict(scope["headers"])
+        headers = turn.headers
         credential = authenticate(headers.get(b"authorization"), headers.get(b"api-key"), view.credentials)
-        if name := model_asked_for(scope["path"]):
+        if name := model_asked_for(turn.path):
             return _model(find_route(name, credential, view.routes).config.key)
         allowed = view.routes if credential.routes is None else view.routes.keys() & set(credential.routes)
         return {"object": "list", "data": [_model(key) for key in sorted(allowed)]}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from services.domain.status import OutcomeStatus
 
@@ -18,12 +20,22 @@ class UpstreamFailed(Exception):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamRequest:
-    """One request to a provider."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Ask:
+    """Where to ask and how: all of a request but its body and its deadlines.
+
+    Meant to be used for many requests: a transport keeps what it makes of it, by its identity.
+    """
 
     url: str
-    headers: dict[str, str]
+    headers: Mapping[str, str]
+    method: str = "POST"
+
+
+class UpstreamRequest(msgspec.Struct, frozen=True):
+    """One request to a provider."""
+
+    ask: Ask
     body: bytes
     connect_timeout_seconds: float
     total_timeout_seconds: float
@@ -31,7 +43,6 @@ class UpstreamRequest:
     """From asking to the first byte of the answer's body, or to its end."""
     idle_timeout_seconds: float | None = None
     """The longest silence between two pieces of the body."""
-    method: str = "POST"
 
 
 class UpstreamAnswer(Protocol):
@@ -43,6 +54,10 @@ class UpstreamAnswer(Protocol):
     @property
     def headers(self) -> Iterable[tuple[bytes, bytes]]:
         """Names and values as they came."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether all of the body has been handed out; False may also mean that it is not known yet."""
 
     async def next_chunk(self) -> bytes:
         """Return what has arrived, waiting for some; empty at the end. Raises UpstreamFailed."""

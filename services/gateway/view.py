@@ -15,18 +15,24 @@ from services.domain.configuration import (
     RouteConfig,
     config_key,
 )
+from services.gateway.ab_test import prepare
+from services.gateway.choices import Choices
 from services.gateway.overrides import Overrides
+from services.gateway.shadow_copies import ServedShadow
 
 
 class ServedRoute:
     """A route with what every request would otherwise compute again."""
 
-    __slots__ = ("config", "overrides", "salt")
+    __slots__ = ("choices", "config", "overrides", "salt", "shadow", "test")
 
     def __init__(self, config: RouteConfig) -> None:
         self.config = config
         self.overrides = {key: Overrides(variant) for key, variant in config.variants.items()}
         self.salt = "" if config.experiment is None else split_salt(config.experiment.salt)
+        self.test = prepare(config.test, config.key)
+        self.choices = Choices(config, self.test)
+        self.shadow = None if config.shadow is None else ServedShadow(config.shadow)
 
 
 class ConfigView:

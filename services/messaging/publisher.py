@@ -139,9 +139,11 @@ class Publisher:
     async def _make(self) -> AIOKafkaProducer:
         producer = idempotent_producer(self._settings, client_id=self._client_id)
         try:
-            await asyncio.wait_for(producer.start(), REQUEST_TIMEOUT_SECONDS)
+            # Not wait_for, which forgets that it was cancelled if the start fails in the same moment.
+            async with asyncio.timeout(REQUEST_TIMEOUT_SECONDS):
+                await producer.start()
         except BaseException as error:
-            await producer.stop()
+            self._close(producer)
             if isinstance(error, TimeoutError):
                 error = KafkaError(f"no producer after {REQUEST_TIMEOUT_SECONDS:g} s")
             self._note_failure(error)

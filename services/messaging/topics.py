@@ -37,14 +37,21 @@ CONFIG = Topic(
     1,
     {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.1", "segment.ms": str(DAY_MS // 24)},
 )
+COMPARISONS = Topic("comparisons.v1", 8, {"retention.ms": str(DAY_MS)})
+"""Texts of answers may be in here, so it keeps them no longer than any experiment does."""
 DEAD_LETTERS = Topic("outcomes.v1.dead", 1, {"retention.ms": str(30 * DAY_MS)})
 
-ALL_TOPICS = (OUTCOMES, TOUCHED, DECISIONS, CONFIG, DEAD_LETTERS)
+ALL_TOPICS = (OUTCOMES, TOUCHED, DECISIONS, CONFIG, COMPARISONS, DEAD_LETTERS)
 
 
 def touched_partition(experiment_id: UUID) -> int:
     """Return the partition of ``touched.v1`` whose owner evaluates the experiment."""
     return experiment_partition(experiment_id.int, TOUCHED.partitions or 1)
+
+
+def comparisons_partition(experiment_id: UUID) -> int:
+    """Return the partition of ``comparisons.v1`` that the experiment's comparisons go to."""
+    return experiment_partition(experiment_id.int, COMPARISONS.partitions or 1)
 
 
 class TopicNames:
@@ -55,6 +62,7 @@ class TopicNames:
         self.touched = prefix + TOUCHED.name
         self.decisions = prefix + DECISIONS.name
         self.config = prefix + CONFIG.name
+        self.comparisons = prefix + COMPARISONS.name
         self.dead_letters = prefix + DEAD_LETTERS.name
 
 

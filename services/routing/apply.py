@@ -3,18 +3,21 @@
 One transaction holds the decision and the route, changes the allocation by compare-and-set, concludes the
 experiment, and leaves the gateways' new configuration in the outbox. So a decision is applied once, however
 often it is delivered and wherever the process dies.
+
+An A/B test is compared to what is stable. When a canary beside it is promoted, the test goes on against the
+new stable variant in a new phase.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Literal
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.domain.allocation import Allocation, apply_change
+from services.domain.allocation import Allocation, TestSplit, apply_change
 from services.domain.decision import Decision
 from services.domain.errors import InvalidDefinition, VersionConflict
 from services.domain.experiment import Experiment
@@ -47,8 +50,8 @@ async def _apply(connection: AsyncConnection, decision: Decision) -> None:
     experiment = await experiments.by_id(connection, decision.experiment_id)
     if experiment is None:
         raise VersionConflict(f"there is no experiment {decision.experiment_id}")
-    before = (await routes.get(connection, experiment.route_key, lock=True)).allocation
-    after = apply_change(before, decision.change)
+    route = await routes.get(connection, experiment.route_key, lock=True)
+    before, after = route.allocation, apply_change(route.allocation, decision.change)
     await routes.reallocate(
         connection,
         after,
@@ -59,7 +62,9 @@ async def _apply(connection: AsyncConnection, decision: Decision) -> None:
     await _move_experiment(connection, decision)
     await decisions.mark_applied(connection, decision.decision_id, after.version)
     await _note(connection, decision, experiment, before, after)
-    state = await configuration.route_config(connection, experiment.route_key)
+    if before.test is not None and after.test is not None and before.test.control != after.test.control:
+        await _give_new_control(connection, decision, after.test)
+    state = await configuration.config_of(connection, replace(route, allocation=after))
     await outbox.add(connection, *config_record(state))
 
 
@@ -71,6 +76,24 @@ async def _move_experiment(connection: AsyncConnection, decision: Decision) -> N
             await experiments.conclude(connection, decision.experiment_id, "promoted")
         case "rollback":
             await experiments.conclude(connection, decision.experiment_id, "rolled_back")
+
+
+async def _give_new_control(connection: AsyncConnection, decision: Decision, split: TestSplit) -> None:
+    """Begin a new phase of the A/B test beside a promoted canary, against what is stable now."""
+    test = await experiments.by_id(connection, split.experiment_id)
+    if test is None:
+        return
+    definition = test.ab_test.with_control(split.control)
+    await experiments.begin_phase(connection, test.experiment_id, definition)
+    await audit.record(
+        connection,
+        actor=decision.actor,
+        action="new_phase",
+        subject=f"experiment/{test.key}",
+        before={"phase": test.phase, "control": test.control},
+        after={"phase": test.phase + 1, "control": split.control},
+        reason=f"{split.control!r} became the stable variant of route {test.route_key!r}, and so the control",
+    )
 
 
 async def _note(

@@ -6,9 +6,9 @@ can write nothing more, however long it slept.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -17,10 +17,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.storage.tables import experiments, gateway_progress, partition_progress, unit_chunks
 
-UnitEvent = Literal["request", "error", "content_filter"]
+UnitEvent = str
+"""request, request:1, … by variant; error; content_filter; feedback; true:<feedback name>."""
 
 KEEP_UNITS_OF_STOPPED_HOURS = 24
-"""How long after its end an experiment's units are still loaded, for outcomes that come late."""
+"""How long after its end an experiment's units are still known, for outcomes that come late.
+
+After that it is closed: what still comes for it is noted as late and counts nowhere.
+"""
 
 
 _PROGRESS = (
@@ -147,17 +151,44 @@ async def load_sequences(
     return sequences
 
 
+async def load_closed(connection: AsyncConnection) -> list[UUID]:
+    """Return the experiments that ended so long ago that nothing more is counted for them."""
+    return [row.experiment_id for row in await connection.execute(_closed())]
+
+
+class Standing(NamedTuple):
+    """Where an experiment stands, as far as counting goes."""
+
+    experiment_id: UUID
+    phase: int
+    is_stopped: bool
+    is_closed: bool
+
+
+async def load_standings(connection: AsyncConnection, experiment_ids: Collection[UUID]) -> list[Standing]:
+    """Return where these experiments stand, those of them that exist."""
+    if not experiment_ids:
+        return []
+    one = experiments.c
+    statement = sa.select(
+        one.experiment_id, one.phase, one.status == "stopped", one.experiment_id.in_(_closed())
+    ).where(one.experiment_id.in_(experiment_ids))
+    return [Standing(*row) for row in await connection.execute(statement)]
+
+
+def _closed() -> sa.Select[tuple[UUID]]:
+    ended_before = sa.func.now() - sa.text(f"interval '{KEEP_UNITS_OF_STOPPED_HOURS} hours'")
+    return sa.select(experiments.c.experiment_id).where(experiments.c.stopped_at < ended_before)
+
+
 async def load_units(
     connection: AsyncConnection, topic: str, partitions: Sequence[int]
 ) -> AsyncIterator[UnitChunk]:
     """Yield the stored unit chunks, in order, of experiments that still run or ended not long ago."""
     units = unit_chunks.c
-    over = sa.select(experiments.c.experiment_id).where(
-        experiments.c.stopped_at < sa.func.now() - sa.text(f"interval '{KEEP_UNITS_OF_STOPPED_HOURS} hours'")
-    )
     statement = (
         sa.select(units.partition, units.experiment_id, units.phase, units.event, units.chunk, units.units)
-        .where(units.topic == topic, units.partition.in_(partitions), units.experiment_id.not_in(over))
+        .where(units.topic == topic, units.partition.in_(partitions), units.experiment_id.not_in(_closed()))
         .order_by(units.partition, units.experiment_id, units.phase, units.event, units.chunk)
     )
     async for row in await connection.stream(statement):

@@ -11,6 +11,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.domain.allocation import ShadowSplit, TestSplit
 from services.domain.configuration import (
     Config,
     ConfigVersion,
@@ -18,6 +19,8 @@ from services.domain.configuration import (
     ExperimentConfig,
     InstallationConfig,
     RouteConfig,
+    ShadowConfig,
+    TestConfig,
 )
 from services.domain.experiment import Experiment
 from services.storage import credentials, endpoints, experiments, routes, variants
@@ -28,14 +31,15 @@ _DEFINITIONS = 0x48656164_44454653
 """The advisory lock between changes of variants and changes of routes: "HeadDEFS"."""
 
 # pg_control_checkpoint() would name the old timeline until the first checkpoint after a failover.
-_TIMELINE = sa.text("SELECT ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int")
+_TIMELINE: sa.ColumnElement[int] = sa.literal_column(
+    "('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int"
+)
 
 
 async def next_version(connection: AsyncConnection) -> ConfigVersion:
     """Return a version above all that were given out, by this database or the one it took over from."""
-    timeline = await connection.scalar(_TIMELINE)
-    counter = await connection.scalar(sa.select(config_version.next_value()))
-    return int(timeline or 0), int(counter or 0)
+    timeline, counter = (await connection.execute(sa.select(_TIMELINE, config_version.next_value()))).one()
+    return int(timeline), int(counter)
 
 
 async def hold_variants(connection: AsyncConnection) -> None:
@@ -50,20 +54,29 @@ async def hold_routes(connection: AsyncConnection) -> None:
 
 async def route_config(connection: AsyncConnection, route_key: str) -> RouteConfig:
     """Return the state of a route as gateways need it, with a new version."""
-    route = await routes.get(connection, route_key)
+    return await config_of(connection, await routes.get(connection, route_key))
+
+
+async def config_of(connection: AsyncConnection, route: routes.Route) -> RouteConfig:
+    """Return the state of a route that the caller holds, with a new version."""
     allocation = route.allocation
-    served = {key for key in (allocation.stable, allocation.treatment) if key is not None}
-    experiment = None
-    if allocation.experiment_id is not None:
-        experiment = await experiments.by_id(connection, allocation.experiment_id)
+    split, mirrored = allocation.test, allocation.shadow
+    parts = (allocation, split, mirrored)
+    taking_part = {part.experiment_id for part in parts if part is not None}
+    known = await experiments.by_ids(connection, [one for one in taking_part if one is not None])
+    canary = known.get(allocation.experiment_id) if allocation.experiment_id else None
+    test = known.get(split.experiment_id) if split else None
+    shadow = known.get(mirrored.experiment_id) if mirrored else None
     return RouteConfig(
         version=await next_version(connection),
         key=route.key,
         stable=allocation.stable,
-        variants=await variants.by_keys(connection, served),
+        variants=await variants.by_keys(connection, allocation.variant_keys),
         allocation_version=allocation.version,
         unit_fallback=route.unit_fallback,
-        experiment=None if experiment is None else _experiment_config(experiment, route),
+        experiment=None if canary is None else _experiment_config(canary, route),
+        test=None if test is None or split is None else _test_config(test, split),
+        shadow=None if shadow is None or mirrored is None else _shadow_config(shadow, mirrored),
     )
 
 
@@ -109,4 +122,42 @@ def _experiment_config(experiment: Experiment, route: routes.Route) -> Experimen
         treatment_share_bp=route.allocation.treatment_share_bp,
         on_blind=experiment.canary.on_blind,
         lease_limit_seconds=experiment.canary.lease_limit_seconds,
+    )
+
+
+def _test_config(experiment: Experiment, split: TestSplit) -> TestConfig:
+    definition = experiment.ab_test
+    return TestConfig(
+        experiment_id=experiment.experiment_id,
+        key=experiment.key,
+        phase=experiment.phase,
+        salt=experiment.salt,
+        traffic_bp=split.traffic_bp,
+        variants=split.variants,
+        weights_bp=split.weights_bp,
+        segments=definition.segments,
+        covariate_header=definition.covariate_header,
+        on_blind=definition.on_blind,
+        lease_limit_seconds=definition.lease_limit_seconds,
+    )
+
+
+def _shadow_config(experiment: Experiment, split: ShadowSplit) -> ShadowConfig:
+    definition = experiment.shadow
+    started_at = experiment.started_at or experiment.created_at
+    return ShadowConfig(
+        experiment_id=experiment.experiment_id,
+        key=experiment.key,
+        phase=experiment.phase,
+        salt=experiment.salt,
+        variant=split.variant,
+        sample_bp=split.sample_bp,
+        max_concurrency=definition.max_concurrency,
+        queue_limit=definition.queue_limit,
+        timeout_seconds=definition.timeout_seconds,
+        ends_at=started_at.timestamp() + definition.planned_duration_minutes * 60,
+        cost_limit_per_hour_nanos=definition.cost_limit_nanos,
+        keep_text=definition.keep_text,
+        text_days=definition.text_days,
+        ignore_paths=definition.ignore_paths,
     )

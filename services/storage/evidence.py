@@ -1,14 +1,9 @@
-"""What an evaluation reads, in one snapshot, and what it leaves behind.
-
-Rows of ``experiment_counts`` are stamped with the transaction that wrote them last. A reader remembers the
-oldest transaction that was still under way when it read, and next time reads only rows stamped since: what an
-experiment counted in its past is read once.
-"""
+"""What an evaluation reads, in one snapshot, and what it leaves behind."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -18,27 +13,41 @@ from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.domain.allocation import Allocation
-from services.domain.evaluation import CountRow
-from services.domain.events import Role
-from services.domain.experiment import Experiment
-from services.storage import experiments, routes
-from services.storage.tables import evaluations, experiment_counts, partition_progress
+from services.domain.counts import CountTable
+from services.domain.experiment import Experiment, ExperimentKind
+from services.storage import buckets, count_cache, experiments, phases, routes
+from services.storage.buckets import BucketCache
+from services.storage.count_cache import CountCache
+from services.storage.phases import Phase
+from services.storage.tables import evaluations, partition_progress
 from services.storage.tables import experiments as experiments_table
 
-CountKey = tuple[int, int, str]
-"""(tick, treatment share, role)."""
-
-_ROLES = {role.label: role for role in Role}
+NOT_JUDGED: ExperimentKind = "shadow"
+"""A shadow serves nobody: it is looked at by its comparisons, and has no outcomes to be judged by."""
 
 
 @dataclass(slots=True)
-class CountCache:
-    """The counts of one experiment and phase as they were read so far."""
+class EvidenceCache:
+    """What was read so far of one experiment and phase."""
 
-    phase: int
-    rows: dict[CountKey, CountRow] = field(default_factory=dict)
-    read_up_to: str | None = None
-    """Transactions older than this one can write nothing any more."""
+    counts: CountCache
+    buckets: BucketCache
+    begun: Phase | None = None
+
+    @classmethod
+    def of(cls, phase: int) -> EvidenceCache:
+        """Nothing read yet."""
+        return cls(CountCache(phase), BucketCache(phase))
+
+    @property
+    def phase(self) -> int:
+        """The phase it is about."""
+        return self.counts.phase
+
+    @property
+    def read_up_to(self) -> str | None:
+        """Transactions older than this one can write nothing any more."""
+        return self.counts.read_up_to
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +60,31 @@ class Freshness:
 
 @dataclass(frozen=True, slots=True)
 class EvidenceSnapshot:
-    """Everything one evaluation looks at. ``now`` is the database's clock."""
+    """Everything one evaluation looks at. ``now`` is the database's clock.
+
+    ``is_news``: something was counted, or may have been, since the last look of the same cache.
+    """
 
     now: datetime
     experiment: Experiment
+    phase: Phase
     allocation: Allocation
-    counts: tuple[CountRow, ...]
+    counts: CountTable
+    buckets: BucketCache
     freshness: Freshness
+    is_news: bool
+
+    @property
+    def runs(self) -> bool:
+        """Whether the experiment runs, in this phase."""
+        return self.experiment.status == "running" and self.phase.phase == self.experiment.phase
 
 
 async def running(connection: AsyncConnection) -> list[UUID]:
-    """Return the experiments that run."""
-    statement = sa.select(experiments_table.c.experiment_id).where(experiments_table.c.status == "running")
+    """Return the experiments that run and are evaluated: a shadow is compared, and never decided about."""
+    statement = sa.select(experiments_table.c.experiment_id).where(
+        experiments_table.c.status == "running", experiments_table.c.kind != "shadow"
+    )
     return list((await connection.execute(statement)).scalars())
 
 
@@ -72,48 +94,58 @@ async def read(
     *,
     topic: str,
     partitions: int,
-    cache: CountCache | None,
-) -> tuple[EvidenceSnapshot, CountCache] | None:
-    """Read an experiment and its counts; None where it does not run.
+    cache: EvidenceCache | None,
+) -> tuple[EvidenceSnapshot, EvidenceCache] | None:
+    """Read an experiment and what is counted in its present phase; None where it does not run.
 
     The connection must be in a transaction that reads one snapshot (REPEATABLE READ).
     """
     experiment = await experiments.by_id(connection, experiment_id)
-    if experiment is None or experiment.status != "running":
+    if experiment is None or experiment.status != "running" or experiment.kind == NOT_JUDGED:
         return None
-    allocation = (await routes.get(connection, experiment.route_key)).allocation
     if cache is None or cache.phase != experiment.phase:
-        cache = CountCache(experiment.phase)
-    now = await refresh(connection, experiment_id, cache)
-    freshness = await _freshness(connection, topic, partitions)
-    counts = tuple(cache.rows[key] for key in sorted(cache.rows))
-    return EvidenceSnapshot(now, experiment, allocation, counts, freshness), cache
+        cache = EvidenceCache.of(experiment.phase)
+    return await _snapshot(connection, experiment, cache, topic, partitions), cache
 
 
-async def refresh(connection: AsyncConnection, experiment_id: UUID, cache: CountCache) -> datetime:
-    """Bring the cache up to date with the snapshot; return the database's time."""
-    counts = experiment_counts.c
-    statement = sa.select(
-        counts.tick,
-        counts.treatment_share_bp,
-        counts.role,
-        counts.requests,
-        counts.errors,
-        counts.first_errors,
-        counts.content_filters,
-        counts.first_content_filters,
-        counts.first_requests,
-        counts.first_request_errors,
-    ).where(counts.experiment_id == experiment_id, counts.phase == cache.phase)
-    if cache.read_up_to is not None:
-        statement = statement.where(
-            counts.stamp >= sa.text("CAST(:read_up_to AS xid8)").bindparams(read_up_to=cache.read_up_to)
-        )
-    for tick, share_bp, role, *numbers in await connection.execute(statement):
-        cache.rows[tick, share_bp, role] = CountRow(tick, share_bp, _ROLES[role], *numbers)
-    horizon = sa.text("SELECT CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text), now()")
-    cache.read_up_to, now = (await connection.execute(horizon)).one()
-    return now  # type: ignore[no-any-return]
+async def read_phase(
+    connection: AsyncConnection, experiment_id: UUID, phase: int, *, topic: str, partitions: int
+) -> tuple[EvidenceSnapshot, EvidenceCache] | None:
+    """Read everything that was counted in a phase, whether it runs or not; None where there is none.
+
+    The connection must be in a transaction that reads one snapshot (REPEATABLE READ).
+    """
+    experiment = await experiments.by_id(connection, experiment_id)
+    if experiment is None:
+        return None
+    cache = EvidenceCache.of(phase)
+    return await _snapshot(connection, experiment, cache, topic, partitions), cache
+
+
+async def _snapshot(
+    connection: AsyncConnection, experiment: Experiment, cache: EvidenceCache, topic: str, partitions: int
+) -> EvidenceSnapshot:
+    allocation = (await routes.get(connection, experiment.route_key)).allocation
+    if cache.begun is None:
+        cache.begun = await _phase(connection, experiment, cache.phase)
+    now, counted = await count_cache.refresh(connection, experiment.experiment_id, cache.counts)
+    summed = await buckets.refresh(connection, experiment.experiment_id, cache.buckets)
+    return EvidenceSnapshot(
+        now=now,
+        experiment=experiment,
+        phase=cache.begun,
+        allocation=allocation,
+        counts=cache.counts.table,
+        buckets=cache.buckets,
+        freshness=await _freshness(connection, topic, partitions),
+        is_news=counted or summed,
+    )
+
+
+async def _phase(connection: AsyncConnection, experiment: Experiment, number: int) -> Phase:
+    known = await phases.of_experiment(connection, experiment.experiment_id)
+    started_at = experiment.started_at or experiment.created_at
+    return next((one for one in known if one.phase == number), Phase(number, None, started_at, None))
 
 
 async def _freshness(connection: AsyncConnection, topic: str, partitions: int) -> Freshness:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
@@ -10,12 +11,29 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.domain.ab_test import ABTestDefinition
+from services.domain.allocation import TestSplit
 from services.domain.errors import Conflict, NotFound
-from services.domain.experiment import CanaryDefinition, Conclusion, Experiment, ExperimentStatus
+from services.domain.experiment import (
+    CanaryDefinition,
+    Conclusion,
+    Definition,
+    Experiment,
+    ExperimentKind,
+    ExperimentStatus,
+)
+from services.domain.shadow import ShadowDefinition
+from services.storage import phases
 from services.storage.tables import experiments
 
 LIVE: tuple[ExperimentStatus, ...] = ("running", "paused")
 """The statuses in which an experiment has a part of its route's traffic, or keeps one for later."""
+
+_DEFINITIONS: dict[ExperimentKind, type[Definition]] = {
+    "canary": CanaryDefinition,
+    "ab_test": ABTestDefinition,
+    "shadow": ShadowDefinition,
+}
 
 
 async def create(connection: AsyncConnection, experiment: Experiment) -> None:
@@ -45,11 +63,25 @@ async def get(connection: AsyncConnection, key: str) -> Experiment:
     return _experiment(row)
 
 
+async def is_taken(connection: AsyncConnection, key: str) -> bool:
+    """Say whether there is an experiment of that key."""
+    return bool(await connection.scalar(sa.select(sa.exists().where(experiments.c.key == key))))
+
+
 async def by_id(connection: AsyncConnection, experiment_id: UUID) -> Experiment | None:
     """Return the experiment of that identifier, or None."""
     query = sa.select(experiments).where(experiments.c.experiment_id == experiment_id)
     row = (await connection.execute(query)).one_or_none()
     return None if row is None else _experiment(row)
+
+
+async def by_ids(connection: AsyncConnection, experiment_ids: Collection[UUID]) -> dict[UUID, Experiment]:
+    """Return those of the experiments that exist."""
+    if not experiment_ids:
+        return {}
+    query = sa.select(experiments).where(experiments.c.experiment_id.in_(experiment_ids))
+    found = [_experiment(row) for row in await connection.execute(query)]
+    return {experiment.experiment_id: experiment for experiment in found}
 
 
 async def listing(
@@ -76,35 +108,51 @@ async def live(connection: AsyncConnection, *, route_key: str | None = None) -> 
     return [_experiment(row) for row in await connection.execute(query)]
 
 
-async def start(connection: AsyncConnection, experiment_id: UUID, *, control: str) -> None:
+async def start(
+    connection: AsyncConnection, experiment_id: UUID, *, control: str, split: TestSplit | None = None
+) -> None:
     """Note that the experiment runs from now on, against the variant that is stable now."""
     now = sa.func.now()
-    await _update(
-        connection, experiment_id, status="running", control=control, started_at=now, step_started_at=now
+    moved = _moved(experiment_id, status="running", control=control, started_at=now, step_started_at=now)
+    await connection.execute(phases.beginning(moved, split))
+
+
+async def begin_phase(connection: AsyncConnection, experiment_id: UUID, definition: ABTestDefinition) -> None:
+    """Let an A/B test go on as it is defined now, in a new phase: what was counted before stays apart."""
+    moved = _moved(
+        experiment_id,
+        phase=experiments.c.phase + 1,
+        definition=msgspec.to_builtins(definition),
+        control=definition.control,
+        step_started_at=sa.func.now(),
     )
+    begin = phases.beginning(moved, TestSplit.of(experiment_id, definition))
+    await connection.execute(begin.add_cte(phases.ending(experiment_id)))
 
 
 async def set_status(connection: AsyncConnection, experiment_id: UUID, status: ExperimentStatus) -> None:
     """Pause the experiment, or let it run again."""
-    await _update(connection, experiment_id, status=status)
+    await connection.execute(_update(experiment_id, status=status))
 
 
 async def begin_step(connection: AsyncConnection, experiment_id: UUID) -> None:
     """Note that the step the experiment is at began now."""
-    await _update(connection, experiment_id, step_started_at=sa.func.now())
+    await connection.execute(_update(experiment_id, step_started_at=sa.func.now()))
 
 
 async def conclude(connection: AsyncConnection, experiment_id: UUID, conclusion: Conclusion) -> None:
-    """Stop the experiment for good."""
-    await _update(
-        connection, experiment_id, status="stopped", conclusion=conclusion, stopped_at=sa.func.now()
-    )
+    """Stop the experiment, and its phase, for good."""
+    stop = _update(experiment_id, status="stopped", conclusion=conclusion, stopped_at=sa.func.now())
+    await connection.execute(stop.add_cte(phases.ending(experiment_id)))
 
 
-async def _update(connection: AsyncConnection, experiment_id: UUID, **values: object) -> None:
-    await connection.execute(
-        sa.update(experiments).where(experiments.c.experiment_id == experiment_id).values(**values)
-    )
+def _update(experiment_id: UUID, **values: object) -> sa.Update:
+    return sa.update(experiments).where(experiments.c.experiment_id == experiment_id).values(**values)
+
+
+def _moved(experiment_id: UUID, **values: object) -> sa.CTE:
+    columns = experiments.c
+    return _update(experiment_id, **values).returning(columns.experiment_id, columns.phase).cte("moved")
 
 
 def _experiment(row: sa.Row[Any]) -> Experiment:
@@ -115,7 +163,7 @@ def _experiment(row: sa.Row[Any]) -> Experiment:
         kind=row.kind,
         status=row.status,
         conclusion=row.conclusion,
-        definition=msgspec.convert(row.definition, CanaryDefinition),
+        definition=msgspec.convert(row.definition, _DEFINITIONS[row.kind]),
         control=row.control,
         phase=row.phase,
         created_at=row.created_at,

@@ -38,8 +38,8 @@ async def add(
 ) -> None:
     """Write a record that is published once the caller's transaction commits, and wake the relay then."""
     row = sa.insert(outbox).values(topic=topic, key=key, value=value, partition=partition)
-    await connection.execute(row)
-    await connection.execute(sa.select(sa.func.pg_notify(CHANNEL, "")))
+    added = row.returning(outbox.c.outbox_id).cte("added")
+    await connection.execute(sa.select(sa.func.pg_notify(CHANNEL, "")).add_cte(added))
 
 
 class OutboxSession:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.domain.allocation import Allocation
+from services.domain.allocation import Allocation, ShadowSplit, TestSplit
 from services.domain.configuration import UnitFallback
 from services.domain.errors import Conflict, NotFound, VersionConflict
 from services.storage.identifiers import new_id
@@ -39,7 +40,8 @@ class AllocationRecord:
     created_at: datetime
 
 
-_IN_FORCE = sa.select(routes.c.key, routes.c.unit_fallback, routes.c.created_at, *allocations.c[:7]).join(
+_SPLIT = tuple(allocations.c[field.name] for field in fields(Allocation))
+_IN_FORCE = sa.select(routes.c.key, routes.c.unit_fallback, routes.c.created_at, *_SPLIT).join(
     allocations,
     (allocations.c.route_key == routes.c.key) & (allocations.c.version == routes.c.allocation_version),
 )
@@ -53,7 +55,8 @@ async def create(
     added = insert(routes).values(row).on_conflict_do_nothing().returning(routes.c.key)
     if await connection.scalar(added) is None:
         raise Conflict(f"a route {key!r} exists already; choose another key")
-    await _append(connection, Allocation(key, 1, stable), actor=actor, reason="the route was created")
+    first = _row(Allocation(key, 1, stable), actor=actor, reason="the route was created")
+    await connection.execute(sa.insert(allocations).values(first))
     return await get(connection, key)
 
 
@@ -76,7 +79,12 @@ async def listing(connection: AsyncConnection) -> list[Route]:
 
 async def serving(connection: AsyncConnection, variant_key: str) -> list[str]:
     """Return the keys of the routes that have a variant in the allocation in force."""
-    uses = (allocations.c.stable == variant_key) | (allocations.c.treatment == variant_key)
+    uses = (
+        (allocations.c.stable == variant_key)
+        | (allocations.c.treatment == variant_key)
+        | allocations.c.test["variants"].has_key(variant_key)
+        | (allocations.c.shadow["variant"].astext == variant_key)
+    )
     rows = await connection.execute(_IN_FORCE.where(uses).order_by(routes.c.key))
     return [row.key for row in rows]
 
@@ -90,14 +98,18 @@ async def reallocate(
     decision_id: UUID | None = None,
 ) -> None:
     """Put an allocation in force: a compare-and-set on the version before it."""
-    moved = await connection.execute(
+    moved = (
         sa.update(routes)
         .where(routes.c.key == allocation.route_key, routes.c.allocation_version == allocation.version - 1)
         .values(allocation_version=allocation.version, updated_at=sa.func.now())
+        .returning(routes.c.key)
+        .cte("moved")
     )
-    if moved.rowcount != 1:
+    row = _row(allocation, actor=actor, reason=reason, decision_id=decision_id)
+    values = sa.select(*(sa.literal(value, allocations.c[name].type) for name, value in row.items()))
+    append = sa.insert(allocations).from_select(list(row), values.select_from(moved))
+    if await connection.scalar(append.returning(allocations.c.version)) is None:
         raise VersionConflict(f"route {allocation.route_key!r} was changed by somebody else; try again")
-    await _append(connection, allocation, actor=actor, reason=reason, decision_id=decision_id)
 
 
 async def history(connection: AsyncConnection, key: str, *, limit: int = 100) -> list[AllocationRecord]:
@@ -129,28 +141,13 @@ async def share_before_pause(connection: AsyncConnection, route_key: str, experi
     return int(await connection.scalar(query) or 0)
 
 
-async def _append(
-    connection: AsyncConnection,
-    allocation: Allocation,
-    *,
-    actor: str,
-    reason: str,
-    decision_id: UUID | None = None,
-) -> None:
-    await connection.execute(
-        sa.insert(allocations).values(
-            route_key=allocation.route_key,
-            version=allocation.version,
-            stable=allocation.stable,
-            experiment_id=allocation.experiment_id,
-            treatment=allocation.treatment,
-            treatment_share_bp=allocation.treatment_share_bp,
-            step=allocation.step,
-            decision_id=decision_id,
-            actor=actor,
-            reason=reason,
-        )
-    )
+def _row(
+    allocation: Allocation, *, actor: str, reason: str, decision_id: UUID | None = None
+) -> dict[str, Any]:
+    split = {column.name: getattr(allocation, column.name) for column in _SPLIT}
+    laid_over = {"test": allocation.test, "shadow": allocation.shadow}
+    split |= {name: msgspec.to_builtins(part) for name, part in laid_over.items()}
+    return split | {"decision_id": decision_id, "actor": actor, "reason": reason}
 
 
 def _route(row: sa.Row[Any]) -> Route:
@@ -158,12 +155,7 @@ def _route(row: sa.Row[Any]) -> Route:
 
 
 def _allocation(row: sa.Row[Any]) -> Allocation:
-    return Allocation(
-        route_key=row.route_key,
-        version=row.version,
-        stable=row.stable,
-        experiment_id=row.experiment_id,
-        treatment=row.treatment,
-        treatment_share_bp=row.treatment_share_bp,
-        step=row.step,
-    )
+    split = {column.name: getattr(row, column.name) for column in _SPLIT}
+    test = None if row.test is None else msgspec.convert(row.test, TestSplit)
+    shadow = None if row.shadow is None else msgspec.convert(row.shadow, ShadowSplit)
+    return Allocation(**split | {"test": test, "shadow": shadow})

@@ -11,6 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.types import UserDefinedType
 
+from services.storage import column_comments
+
 metadata = sa.MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -98,7 +100,8 @@ allocations = sa.Table(
     sa.Column("treatment", sa.Text),
     sa.Column("treatment_share_bp", sa.Integer, nullable=False),
     sa.Column("step", sa.Integer, nullable=False),
-    sa.Column("test", pg.JSONB),
+    sa.Column("test", pg.JSONB(none_as_null=True)),
+    sa.Column("shadow", pg.JSONB(none_as_null=True)),
     sa.Column("decision_id", sa.Uuid),
     sa.Column("actor", sa.Text, nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
@@ -139,13 +142,19 @@ sa.Index(
     unique=True,
     postgresql_where=sa.text("kind = 'ab_test' AND status IN ('running', 'paused')"),
 )
+sa.Index(
+    "uq_experiments_one_running_shadow",
+    experiments.c.route_key,
+    unique=True,
+    postgresql_where=sa.text("kind = 'shadow' AND status IN ('running', 'paused')"),
+)
 
 experiment_phases = sa.Table(
     "experiment_phases",
     metadata,
     sa.Column("experiment_id", sa.Uuid, primary_key=True),
     sa.Column("phase", sa.Integer, primary_key=True),
-    sa.Column("split", pg.JSONB),
+    sa.Column("split", pg.JSONB(none_as_null=True)),
     _utc("started_at", now=True),
     _utc("ended_at", nullable=True),
     comment="The stretches of each experiment with a fixed split design; split is empty for a canary's ramp.",
@@ -486,3 +495,82 @@ experiment_results_history = sa.Table(
     sa.CheckConstraint("occasion IN ('hour', 'decision', 'end')", name="occasion"),
     comment="The results as they were seen each hour, at each decision, and at the end of a phase.",
 )
+
+results_progress = sa.Table(
+    "results_progress",
+    metadata,
+    sa.Column("experiment_id", sa.Uuid, primary_key=True),
+    sa.Column("phase", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("read_up_to", TransactionId, nullable=False),
+    sa.Column("is_over", sa.Boolean, nullable=False),
+    _utc("as_of", now=True),
+    comment="Up to which transactions the results of a phase contain what was counted.",
+)
+
+# --- shadows: what their answers were compared to ---------------------------------------------------------
+
+
+def _side(name: str) -> tuple[sa.Column[Any], ...]:
+    return (
+        sa.Column(f"{name}_variant", sa.Text, nullable=False),
+        sa.Column(f"{name}_status", sa.SmallInteger, nullable=False),
+        sa.Column(f"{name}_http_status", sa.Integer, nullable=False),
+        sa.Column(f"{name}_latency_us", sa.BigInteger, nullable=False),
+        sa.Column(f"{name}_first_token_us", sa.BigInteger),
+        sa.Column(f"{name}_prompt_tokens", sa.BigInteger),
+        sa.Column(f"{name}_completion_tokens", sa.BigInteger),
+        sa.Column(f"{name}_cost_nanos", sa.BigInteger),
+    )
+
+
+comparisons = sa.Table(
+    "comparisons",
+    metadata,
+    sa.Column("comparison_id", sa.Uuid, primary_key=True),
+    sa.Column("experiment_id", sa.Uuid, nullable=False),
+    sa.Column("phase", sa.Integer, nullable=False),
+    sa.Column("route_key", sa.Text, nullable=False),
+    sa.Column("unit_hash", sa.BigInteger, nullable=False),
+    _utc("occurred_at"),
+    sa.Column("streamed", sa.Boolean, nullable=False),
+    *_side("production"),
+    *_side("shadow"),
+    sa.Column("is_exact", sa.Boolean),
+    sa.Column("is_normalised", sa.Boolean),
+    sa.Column("similarity", sa.Float(53)),
+    sa.Column("tool_calls_match", sa.Boolean),
+    sa.Index("ix_comparisons_experiment", "experiment_id", "phase", "occurred_at"),
+    comment=(
+        "A row for each mirrored request: what production did with it, what the shadow did, and how much "
+        "alike the answers are, which is empty where one of the two gave none. comparison_id is the "
+        "request's id."
+    ),
+)
+
+comparison_texts = sa.Table(
+    "comparison_texts",
+    metadata,
+    sa.Column("comparison_id", sa.Uuid, primary_key=True),
+    sa.Column("production", sa.Text, nullable=False),
+    sa.Column("shadow", sa.Text, nullable=False),
+    _utc("expires_at"),
+    sa.Index("ix_comparison_texts_expires_at", "expires_at"),
+    comment="The texts of compared answers, where an experiment keeps them, until they expire.",
+)
+
+shadow_coverage = sa.Table(
+    "shadow_coverage",
+    metadata,
+    sa.Column("experiment_id", sa.Uuid, primary_key=True),
+    sa.Column("phase", sa.Integer, primary_key=True),
+    sa.Column("gateway", sa.Uuid, primary_key=True),
+    sa.Column("kind", sa.Text, primary_key=True),
+    _count("n"),
+    _utc("seen_at", now=True),
+    comment=(
+        "What became of the requests that each gateway sampled for a shadow: sampled, compared, failed, "
+        "shed_<reason>; and cost_nanos, what the shadow's answers cost."
+    ),
+)
+
+column_comments.attach_to(metadata)

@@ -19,10 +19,13 @@ from services.storage.installation import Installation, read_installation
 from services.storage.session import create_engine
 from services.storage.settings import DatabaseSettings
 from services.workers.agents import WorkerApp, build_app
+from services.workers.buckets import Buckets
 from services.workers.claiming import Claimer
 from services.workers.counting import Counter
 from services.workers.doubt import end_process
+from services.workers.endings import Endings
 from services.workers.evaluation import Evaluator
+from services.workers.garbage import search_rarely
 from services.workers.lease import Lessor
 from services.workers.notifier import Notifier
 from services.workers.ownership import WorkerOwnership
@@ -37,6 +40,7 @@ def main(settings: WorkerSettings, kafka: KafkaSettings, database: DatabaseSetti
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
     async def run() -> None:
+        search_rarely()
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -71,10 +75,20 @@ async def serve(
 
         ownership = _ownership(settings, topics, installation)
         notifier = Notifier(publisher, topics.touched)
-        claimer = Claimer(engine, kafka, topics.outcomes, settings.name)
+        endings = Endings()
+        claimer = Claimer(engine, kafka, topics.outcomes, settings.name, endings)
+        buckets = Buckets(
+            engine,
+            topics.outcomes,
+            installation.outcome_partitions,
+            settings,
+            endings=endings,
+            notify=notify,
+        )
         counter = Counter(
             engine,
             claimer,
+            buckets,
             topics.outcomes,
             settings,
             caught_up=ownership.caught_up,
@@ -86,7 +100,7 @@ async def serve(
         )
         ownership.bind(claimer, counter, evaluator)
         app = build_app(settings, kafka, ownership, on_record=counter.count, on_touched=evaluator.touch)
-        await _run(app, [counter.run(), notifier.run(), evaluator.run()], stop)
+        await _run(app, [counter.run(), buckets.run(), notifier.run(), evaluator.run()], stop)
     finally:
         await publisher.stop()
         await engine.dispose()

@@ -15,18 +15,35 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.domain.events import DeadLetter, Touched
 from services.storage.claims import Fenced
+from services.workers.buckets import Buckets
 from services.workers.claiming import Claimer
-from services.workers.counts import Delta, Record
+from services.workers.counts import Delta, Observed, Record
 from services.workers.doubt import end_process
-from services.workers.flushing import STORAGE_ERRORS, CaughtUp, CommitUnknown, Result, build, transact
+from services.workers.flushing import (
+    RETRY_SECONDS,
+    STORAGE_ERRORS,
+    CaughtUp,
+    CommitUnknown,
+    Result,
+    build,
+    transact,
+)
 from services.workers.partitions import MissingRecords, Partition
 from services.workers.refusals import Refusals, find_refusals
 from services.workers.settings import WorkerSettings
 
 logger = logging.getLogger(__name__)
 
-RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
-"""How long to wait before a flush is tried again; the last one is repeated."""
+LINE_SECONDS = 20e-6
+"""How long the next flush waits for each line (variant of an experiment in a partition) of the last one.
+
+A flush costs a worker a few microseconds for each of them, so this bounds the share of flushing where a
+thousand experiments are busy, and changes nothing for a few.
+"""
+LONGEST_REST_SECONDS = 0.25
+BUSY_OUTCOMES = 500
+BUSY_REST_SECONDS = 0.025
+"""After a flush of more outcomes than that, the next one begins no sooner: half of what evaluations rest."""
 
 Notify = Callable[[Iterable[Touched]], None]
 Bury = Callable[[DeadLetter], Awaitable[None]]
@@ -42,6 +59,7 @@ class Counter:
         self,
         engine: AsyncEngine,
         claimer: Claimer,
+        buckets: Buckets,
         topic: str,
         settings: WorkerSettings,
         *,
@@ -51,6 +69,7 @@ class Counter:
     ) -> None:
         self._engine = engine
         self._claimer = claimer
+        self._buckets = buckets
         self._topic = topic
         self._settings = settings
         self._caught_up = caught_up
@@ -66,6 +85,7 @@ class Counter:
         self._room = asyncio.Event()
         self._room.set()
         self._flushing = asyncio.Lock()
+        self._lines = self._outcomes = 0
 
     @property
     def partitions(self) -> list[int]:
@@ -75,6 +95,7 @@ class Counter:
     def take_over(self, partitions: Iterable[Partition]) -> None:
         """Start counting claimed partitions, instead of any others."""
         self._partitions = {partition.partition: partition for partition in partitions}
+        self._buckets.claim(self._partitions.values())
 
     async def release(self) -> None:
         """Write what was counted and count nothing more until the next claim."""
@@ -84,6 +105,7 @@ class Counter:
             async with self._flushing:
                 if self._settled.is_set():
                     self._partitions = {}
+        await self._buckets.release()
 
     async def count(self, record: Record) -> None:
         """Count a record; waits while too much is counted that is not written."""
@@ -101,6 +123,7 @@ class Counter:
         if self._pending.outcomes > self._settings.unflushed_outcomes_limit:
             self._room.clear()
             await self._room.wait()
+        await self._buckets.room()
 
     async def run(self) -> NoReturn:
         """Flush for ever."""
@@ -114,7 +137,14 @@ class Counter:
                 heartbeat_due = started + self._settings.heartbeat_seconds
             async with self._flushing:
                 await self._flush(everything=alive)
-            await asyncio.sleep(self._settings.flush_floor_seconds - (loop.time() - started))
+            await asyncio.sleep(self._rest - (loop.time() - started))
+
+    @property
+    def _rest(self) -> float:
+        """The least time between the starts of two flushes."""
+        floor = self._settings.flush_floor_seconds
+        busy = BUSY_REST_SECONDS if self._outcomes > BUSY_OUTCOMES else 0.0
+        return max(floor, busy, min(self._lines * LINE_SECONDS, LONGEST_REST_SECONDS))
 
     async def _wait_for_news(self, seconds: float) -> None:
         try:
@@ -126,7 +156,9 @@ class Counter:
     async def _flush(self, *, everything: bool) -> None:
         delta, self._pending = self._pending, Delta()
         self._dirty.clear()
+        self._lines, self._outcomes = len(delta.observations.open_lines), delta.outcomes
         flush = build(self._topic, delta, self._partitions, self._caught_up, everything=everything)
+        observed = delta.observed()
         tries = 0
         while flush.advances:
             await self._bury_all(delta.dead_letters)
@@ -143,9 +175,13 @@ class Counter:
                 return
             await asyncio.sleep(RETRY_SECONDS[min(tries, len(RETRY_SECONDS) - 1)])
             tries += 1
-        self._written(delta)
+        self._written(delta, observed)
 
-    def _written(self, delta: Delta) -> None:
+    def _written(self, delta: Delta, observed: Observed) -> None:
+        self._buckets.take_over(observed)
+        if self._refusals:
+            # Read again after a crash, they would not be refused: there is nothing to write but sums.
+            self._buckets.hurry()
         for record in delta.records if self._refusals else ():
             self._refusals.pop((record.partition, record.offset), None)
         self._buried.clear()
@@ -172,8 +208,11 @@ class Counter:
             self._refusals.setdefault(place, {}).update(indices)
         # From here to the end nothing awaits: no record can slip in between.
         records = delta.records + self._pending.records
-        self._pending = Delta()
-        self.take_over(partitions)
+        self._pending = delta.only_replayed(self._pending)
+        for partition in partitions:
+            # What is still replayed has counted nothing, and goes on.
+            if self._partitions[partition.partition].replay is None:
+                self._partitions[partition.partition] = partition
         for record in records:
             partition = self._partitions[record.partition]
             partition.count(record, self._pending, self._refusals.get((record.partition, record.offset)))

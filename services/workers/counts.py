@@ -1,27 +1,29 @@
-"""Counts that are not written yet: what a flush adds to the tables, gathered in plain dictionaries."""
+"""Counts that are not written yet: what a flush adds to the tables."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from operator import add
+from functools import cached_property
 from typing import NamedTuple
 from uuid import UUID
 
-from services.domain.assignment import BASIS_POINTS
-from services.domain.events import AssignedTo, DeadLetter, Outcome, Role, Touched, UnitSource
-from services.domain.status import OutcomeStatus, is_error
-from services.storage.claims import UnitChunk
-from services.storage.counting import ExperimentCount, Exposure, GatewayAdvance, RouteCount
-from services.workers.units import UnitLedger
+import numpy as np
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-_ERRORS = frozenset(status for status in OutcomeStatus if is_error(status))
-_LABELS = tuple(role.label for role in Role)
-
-LedgerKey = tuple[UUID, int]
-"""(experiment id, phase)."""
+from services.domain.bucket_table import Integers
+from services.domain.events import DeadLetter, Touched
+from services.storage.claims import UnitChunk, UnitEvent
+from services.storage.counting import (
+    ExperimentCount,
+    Exposure,
+    GatewayAdvance,
+    QualityCount,
+    QualityKind,
+    RouteCount,
+)
+from services.workers.lines import Group
+from services.workers.observations import Columns, Observations, OpenLine
 
 
 class Record(NamedTuple):
@@ -57,75 +59,81 @@ class GatewayDelta:
 
 
 @dataclass(slots=True)
-class ExperimentTally:
-    """What one partition counted for one experiment and phase."""
+class Position:
+    """Up to where a partition was observed for the bucket sums, and the gateways' next numbers there."""
 
-    ledger: UnitLedger
-    next_offset: int = 0
-    counts: dict[tuple[int, int, Role], list[int]] = field(default_factory=dict)
-    exposures: list[Exposure] = field(default_factory=list)
-
-    def add(self, outcome: Outcome, assigned: AssignedTo, tick: int, timestamp_ms: int) -> None:
-        """Count an outcome: every event, and the unit's first ones apart."""
-        key = (tick, assigned.treatment_share_bp, assigned.role)
-        counts = self.counts.get(key)
-        if counts is None:
-            counts = self.counts[key] = [0] * 8
-        unit, keeps_units = outcome.unit_hash, outcome.unit_source is not UnitSource.REQUEST
-        failed = outcome.status in _ERRORS
-        counts[0] += 1
-        counts[7] += outcome.latency_us
-        # Where the unit is the request itself, every event is its first and nothing has to be remembered.
-        if not keeps_units or self.ledger.request.add(unit):
-            counts[5] += 1
-            counts[6] += failed
-            if keeps_units:
-                self.exposures.append(_exposure(outcome, assigned, tick, timestamp_ms))
-        if failed:
-            counts[1] += 1
-            counts[2] += not keeps_units or self.ledger.error.add(unit)
-        elif outcome.status is OutcomeStatus.CONTENT_FILTERED:
-            counts[3] += 1
-            counts[4] += not keeps_units or self.ledger.content_filter.add(unit)
+    next_offset: int
+    tick: int
+    sequences: dict[UUID, int] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What a flush hands on to the bucket sums, once it is written.
+
+    ``ledgers`` holds how many units of each event were known, by partition, experiment and phase.
+    """
+
+    columns: list[Columns]
+    positions: Mapping[int, Position]
+    ledgers: Mapping[tuple[int, UUID, int], Mapping[UnitEvent, int]]
+
+    @property
+    def size(self) -> int:
+        """How many outcomes and reports."""
+        gathered = [columns.observations for columns in self.columns]
+        return sum(len(one.outcomes) + len(one.reports) for one in gathered)
+
+
+@dataclass
 class Delta:
-    """Everything counted since the last flush, of all partitions together, and the records it came from."""
+    """Everything counted since the last flush, of all partitions together, and the records it came from.
+
+    ``replayed`` was counted before and is missing in the bucket sums only.
+    """
 
     records: list[Record] = field(default_factory=list)
     outcomes: int = 0
     partitions: dict[int, PartitionDelta] = field(default_factory=dict)
     gateways: dict[tuple[int, UUID], GatewayDelta] = field(default_factory=dict)
-    tallies: dict[tuple[int, UUID, int], ExperimentTally] = field(default_factory=dict)
-    routes: dict[tuple[str, str, int], list[int]] = field(default_factory=dict)
+    observations: Observations = field(default_factory=Observations)
+    replayed: list[Observations] = field(default_factory=lambda: [Observations()])
+    positions: dict[int, Position] = field(default_factory=dict)
+    exposures: list[Exposure] = field(default_factory=list)
+    quality: Counter[tuple[UUID, int, QualityKind]] = field(default_factory=Counter)
     dead_letters: list[DeadLetter] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.records)
+        return bool(self.records or self.positions)
 
-    def add_to_route(self, outcome: Outcome, tick: int) -> None:
-        """Count an outcome for its route and variant."""
-        key = (outcome.route_key, outcome.variant_key, tick)
-        counts = self.routes.get(key)
-        if counts is None:
-            counts = self.routes[key] = [0] * 6
-        counts[0] += 1
-        counts[1] += outcome.status in _ERRORS
-        counts[2] += outcome.status is OutcomeStatus.CONTENT_FILTERED
-        counts[3] += outcome.latency_us
-        counts[4] += outcome.prompt_tokens or 0
-        counts[5] += outcome.completion_tokens or 0
+    @cached_property
+    def columns(self) -> Columns:
+        """What was counted, as columns. Only once nothing is counted into this delta any more."""
+        return self.observations.columns()
 
-    def exposures(self) -> list[Exposure]:
-        """Return the units that were served for the first time."""
-        return [exposure for tally in self.tallies.values() for exposure in tally.exposures]
+    @cached_property
+    def _by_line(self) -> list[tuple[OpenLine, list[int]]]:
+        """The counts of all lines with the same name and minute together, with one of them."""
+        opened = self.observations.open_lines
+        rows, first = _merge([(tick, line.name) for line, tick in opened])
+        counts = self.columns.by_line(rows).tolist() if first else []
+        return [(opened[at], numbers) for at, numbers in zip(first, counts, strict=True)]
+
+    @cached_property
+    def _by_group(self) -> list[tuple[tuple[Group, int], list[int]]]:
+        """The counts of all groups with the same name and minute together, with one of them."""
+        opened = self.observations.open_groups
+        rows, first = _merge([(tick, group.name) for group, tick in opened])
+        counts = self.columns.by_group(rows).tolist() if first else []
+        return [(opened[at], numbers) for at, numbers in zip(first, counts, strict=True)]
 
     def touched(self) -> list[Touched]:
         """Return up to which offset each experiment is counted with this delta, in one of its partitions."""
         newest = {
-            (experiment_id, phase): Touched(experiment_id, phase, partition, tally.next_offset)
-            for (partition, experiment_id, phase), tally in self.tallies.items()
+            (line.experiment_id, line.phase): Touched(
+                line.experiment_id, line.phase, line.partition, self.partitions[line.partition].to_offset
+            )
+            for (line, _), _ in self._by_line
         }
         return list(newest.values())
 
@@ -133,25 +141,59 @@ class Delta:
         """Return the unit chunks to write. Call it once, when nothing is counted into this delta any more."""
         return [
             UnitChunk(partition, experiment_id, phase, event, chunk, packed)
-            for (partition, experiment_id, phase), tally in self.tallies.items()
-            for event, chunk, packed in tally.ledger.seal()
+            for (partition, experiment_id, phase), ledger in self.observations.ledgers.items()
+            for event, chunk, packed in ledger.seal()
         ]
+
+    def observed(self) -> Observed:
+        """Return what the bucket sums take over. At the same moment as ``seal_units``."""
+        gathered = [replayed for replayed in self.replayed if replayed]
+        ledgers = {key: ledger.sizes() for one in gathered for key, ledger in one.ledgers.items()}
+        ledgers |= {key: ledger.sizes() for key, ledger in self.observations.ledgers.items()}
+        columns = [replayed.columns() for replayed in gathered]
+        if self.observations:
+            columns.append(self.columns)
+        return Observed(columns, self.positions, ledgers)
+
+    def only_replayed(self, later: Delta) -> Delta:
+        """Return what was replayed in this and a later delta, and nothing that was counted."""
+        replayed = [*self.replayed, *later.replayed, Observations()]
+        return Delta(replayed=replayed, positions=self.positions | later.positions)
 
     def experiment_rows(self) -> list[ExperimentCount]:
         """Return what to add to ``experiment_counts``, all partitions together."""
-        sums: dict[tuple[UUID, int, int, int, Role], list[int]] = {}
-        for (_, experiment_id, phase), tally in self.tallies.items():
-            for (tick, share_bp, role), counts in tally.counts.items():
-                row = sums.setdefault((experiment_id, phase, tick, share_bp, role), [0] * len(counts))
-                row[:] = map(add, row, counts)
         return [
-            ExperimentCount(experiment_id, phase, tick, share_bp, _LABELS[role], *counts)
-            for (experiment_id, phase, tick, share_bp, role), counts in sums.items()
+            ExperimentCount(
+                line.experiment_id,
+                line.phase,
+                tick,
+                line.share_bp,
+                line.role,
+                line.variant_number,
+                *numbers[:-1],
+            )
+            for (line, tick), numbers in self._by_line
         ]
 
     def route_rows(self) -> list[RouteCount]:
         """Return what to add to ``route_counts``."""
-        return [RouteCount(*key, *counts) for key, counts in self.routes.items()]
+        return [
+            RouteCount(group.route_key, group.variant_key, tick, *numbers)
+            for (group, tick), numbers in self._by_group
+        ]
+
+    def quality_rows(self) -> list[QualityCount]:
+        """Return what to add to ``data_quality_counts``."""
+        noticed = Counter(self.quality)
+        for (line, _), numbers in self._by_line:
+            if numbers[-1]:
+                noticed[line.experiment_id, line.phase, "multiply_exposed"] += numbers[-1]
+        if any(group.late for group, _ in self.observations.open_groups):
+            requests = Counter(self.observations.groups)
+            for number, (group, _) in enumerate(self.observations.open_groups):
+                for assigned in group.late:
+                    noticed[assigned.experiment_id, assigned.phase, "late_outcomes"] += requests[number]
+        return [QualityCount(*key, n) for key, n in noticed.items() if n]
 
     def gateway_rows(self) -> list[GatewayAdvance]:
         """Return how the gateways' sequences move on."""
@@ -168,15 +210,14 @@ class Delta:
         ]
 
 
-def _exposure(outcome: Outcome, assigned: AssignedTo, tick: int, timestamp_ms: int) -> Exposure:
-    unit = outcome.unit_hash
-    return Exposure(
-        experiment_id=assigned.experiment_id,
-        phase=assigned.phase,
-        unit_hash=unit - (1 << 64) if unit >= 1 << 63 else unit,
-        role=_LABELS[assigned.role],
-        variant_key=outcome.variant_key,
-        propensity=assigned.propensity_bp / BASIS_POINTS,
-        tick=tick,
-        exposed_at=EPOCH + timedelta(milliseconds=timestamp_ms),
-    )
+def _merge(keys: list[tuple[int, str]]) -> tuple[Integers, list[int]]:
+    """Number the distinct keys; return the number of each key, and where each number comes first."""
+    numbers: dict[tuple[int, str], int] = {}
+    first: list[int] = []
+    rows = np.empty(len(keys), np.int64)
+    for at, key in enumerate(keys):
+        number = numbers.setdefault(key, len(first))
+        if number == len(first):
+            first.append(at)
+        rows[at] = number
+    return rows, first

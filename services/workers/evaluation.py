@@ -21,6 +21,7 @@ from services.storage import evidence
 from services.storage.installation import Installation
 from services.workers.flushing import STORAGE_ERRORS
 from services.workers.lease import Lessor
+from services.workers.renewal import Renewal
 from services.workers.settings import WorkerSettings
 from services.workers.watch import Watch
 
@@ -50,6 +51,13 @@ class Evaluator:
         self._tasks: dict[UUID, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(EVALUATIONS_AT_ONCE)
         self._sweep_now = asyncio.Event()
+        self._renewal = Renewal(
+            engine,
+            watches=self._watches.values,
+            owns=self._owns,
+            topic=topic,
+            partitions=installation.outcome_partitions,
+        )
 
     def take_over(self, partitions: Iterable[int]) -> None:
         """Evaluate the experiments of these partitions of ``touched.v1`` from now on, and no others."""
@@ -66,7 +74,12 @@ class Evaluator:
         return True
 
     async def run(self) -> Never:
-        """Look at every running experiment again and again, for deadlines and silence."""
+        """Look at every running experiment again and again, for deadlines and silence; write results."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._renewal.run())
+            await self._keep_sweeping()
+
+    async def _keep_sweeping(self) -> Never:
         while True:
             try:
                 await self._sweep()

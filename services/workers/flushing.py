@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum, auto
 
 import psycopg
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.storage.counting import Advance, Flush, is_refusal, write
 from services.workers.counts import Delta
@@ -19,6 +19,9 @@ logger = logging.getLogger(__name__)
 
 STORAGE_ERRORS = (SQLAlchemyError, psycopg.Error, OSError)
 """What may go wrong with Postgres: copying goes past SQLAlchemy, which wraps the rest."""
+
+RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
+"""How long to wait before a flush is tried again; the last one is repeated."""
 
 CaughtUp = Callable[[int, int], float | None]
 """(partition, offset) → a ``time.monotonic`` at which this offset was the end of the log, or None."""
@@ -69,14 +72,15 @@ def build(
         advances=advances,
         gateways=delta.gateway_rows(),
         units=delta.seal_units(),
-        exposures=delta.exposures(),
+        exposures=delta.exposures,
         experiments=delta.experiment_rows(),
         routes=delta.route_rows(),
+        quality=delta.quality_rows(),
     )
 
 
 def _sign_of_life(partition: Partition, caught_up: CaughtUp) -> Advance:
-    offset = partition.next_offset
+    offset = partition.counted_offset
     at = caught_up(partition.partition, offset)
     return Advance(
         partition.partition, partition.epoch, offset, offset, partition.tick, None, None, 0, 0, 0, at
@@ -84,14 +88,19 @@ def _sign_of_life(partition: Partition, caught_up: CaughtUp) -> Advance:
 
 
 async def transact(engine: AsyncEngine, flush: Flush) -> Result:
-    """Write a flush and commit it.
+    """Write a flush and commit it; see ``commit``."""
+    return await commit(engine, lambda connection: write(connection, flush))
+
+
+async def commit(engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[None]]) -> Result:
+    """Do the work in a transaction and commit it.
 
     Raises Fenced where another worker has taken over, and CommitUnknown where the answer to the commit was
     lost. After any other failure nothing is written.
     """
     try:
         async with engine.connect() as connection:
-            await write(connection, flush)
+            await work(connection)
             try:
                 await connection.commit()
             except STORAGE_ERRORS as error:

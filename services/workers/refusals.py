@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.messaging.codec import decode_batch
+from services.messaging.codec import decode_record
 from services.storage.counting import Flush, is_refusal, write_values
 from services.workers.counts import Delta, Record
 from services.workers.flushing import STORAGE_ERRORS
@@ -45,7 +45,7 @@ async def _refused_records(
 
 
 async def _refused_outcomes(engine: AsyncEngine, topic: str, record: Record) -> dict[int | None, str]:
-    indices = [index for index, _ in decode_batch(record.value).outcomes]
+    indices = _indices(record)
     head = await _rehearse(engine, topic, [record], keep=[])
     if head is not None:
         return {None: head}
@@ -86,14 +86,20 @@ def _scratch_flush(topic: str, records: Sequence[Record], keep: Sequence[int] | 
         )
         left_out: dict[int | None, str] = {}
         if keep is not None:
-            every = (index for index, _ in decode_batch(record.value).outcomes)
-            left_out = {index: _ALL_BUT for index in every if index not in keep}
+            left_out = {index: _ALL_BUT for index in _indices(record) if index not in keep}
         partition.count(record, delta, left_out)
     return Flush(
         topic=topic,
         gateways=delta.gateway_rows(),
         units=delta.seal_units(),
-        exposures=delta.exposures(),
+        exposures=delta.exposures,
         experiments=delta.experiment_rows(),
         routes=delta.route_rows(),
+        quality=delta.quality_rows(),
     )
+
+
+def _indices(record: Record) -> list[int]:
+    """Return the places of what can be read of a record."""
+    batch = decode_record(record.value)
+    return [*batch.indices, *(index for index, _ in batch.feedback)]

@@ -28,6 +28,12 @@ class WorkerSettings(BaseSettings):
     """After how long Postgres rolls back what a frozen worker left open: its locks hold up who takes over."""
     flush_floor_seconds: float = 0.005
     """The least time between the starts of two flushes."""
+    bucket_flush_seconds: float = 2.0
+    """The least time from the end of one flush of bucket sums to the next."""
+    bucket_flush_share: float = 0.1
+    """How much of the time flushing bucket sums may take: the longer one takes, the longer the next waits."""
+    bucket_flush_longest_seconds: float = 30.0
+    """The most time that the sums are put off: what they lack is read again after a crash."""
     unflushed_outcomes_limit: int = 50_000
     """How many outcomes may be counted and not yet written before reading stops."""
     heartbeat_seconds: float = 1.0

@@ -1,4 +1,4 @@
-"""Which units were seen before: first request, first error, first content filter of each unit.
+"""What was seen before: the first request, error, content filter and true report of each unit, every report.
 
 The one owner of a partition decides it in memory, in the order of the log. What is new goes to Postgres in
 chunks of packed 64-bit hashes: small enough to stay inside the row, and a flush rewrites only the last one.
@@ -20,26 +20,32 @@ CHUNK_BYTES = 224 * HASH_BYTES
 class UnitSet:
     """The units that had one kind of event."""
 
-    _seen: set[int] = field(default_factory=set)
+    seen: set[int] = field(default_factory=set)
     _fresh: list[int] = field(default_factory=list)
     _chunk: int = 0
     _tail: bytes = b""
 
     def __len__(self) -> int:
-        return len(self._seen)
+        return len(self.seen)
 
     def add(self, unit_hash: int) -> bool:
         """Note the unit; say whether it is new."""
-        if unit_hash in self._seen:
+        if unit_hash in self.seen:
             return False
-        self._seen.add(unit_hash)
+        self.seen.add(unit_hash)
         self._fresh.append(unit_hash)
         return True
 
     def load(self, chunk: int, packed: bytes) -> None:
         """Take in a stored chunk; the last one loaded is the one that grows."""
-        self._seen.update(struct.unpack(f"<{len(packed) // HASH_BYTES}Q", packed))
+        self.seen.update(struct.unpack(f"<{len(packed) // HASH_BYTES}Q", packed))
         self._chunk, self._tail = chunk, packed
+
+    def load_up_to(self, size: int, chunk: int, packed: bytes) -> None:
+        """Take in a stored chunk, as far as the set does not get larger than ``size``."""
+        room = size - len(self)
+        if room > 0:
+            self.load(chunk, packed[: room * HASH_BYTES])
 
     def seal(self) -> list[tuple[int, bytes]]:
         """Return the chunks that hold what is new, as (number, content), and start anew from there."""
@@ -53,25 +59,46 @@ class UnitSet:
         return chunks
 
 
+FEEDBACK = "feedback"
+"""The event of a report: what is kept is not a unit, but the hash of the report's name and event id."""
+
+
+def request_event(variant_number: int) -> UnitEvent:
+    """Return the event of a unit that was served a variant."""
+    return f"request:{variant_number}" if variant_number else "request"
+
+
+def true_event(feedback_name: str) -> UnitEvent:
+    """Return the event of a unit that a true report was about."""
+    return f"true:{feedback_name}"
+
+
 @dataclass(slots=True)
 class UnitLedger:
     """The units of one experiment and phase in one partition."""
 
-    request: UnitSet = field(default_factory=UnitSet)
-    error: UnitSet = field(default_factory=UnitSet)
-    content_filter: UnitSet = field(default_factory=UnitSet)
+    _events: dict[UnitEvent, UnitSet] = field(default_factory=dict)
+    _served: list[UnitSet] = field(default_factory=list)
 
     def of(self, event: UnitEvent) -> UnitSet:
         """Return the units that had the event."""
-        match event:
-            case "request":
-                return self.request
-            case "error":
-                return self.error
-            case "content_filter":
-                return self.content_filter
+        units = self._events.get(event)
+        if units is None:
+            units = self._events[event] = UnitSet()
+            if event.startswith("request"):
+                self._served.append(units)
+        return units
+
+    def served_another(self, unit_hash: int, own: UnitSet) -> bool:
+        """Say whether the unit was served a variant other than the one whose units are ``own``."""
+        return any(units is not own and unit_hash in units.seen for units in self._served)
+
+    def sizes(self) -> dict[UnitEvent, int]:
+        """Return how many units had each event."""
+        return {event: len(units) for event, units in self._events.items() if len(units)}
 
     def seal(self) -> list[tuple[UnitEvent, int, bytes]]:
         """Return the chunks that hold what is new, as (event, number, content)."""
-        events: tuple[UnitEvent, ...] = ("request", "error", "content_filter")
-        return [(event, chunk, packed) for event in events for chunk, packed in self.of(event).seal()]
+        return [
+            (event, chunk, packed) for event, units in self._events.items() for chunk, packed in units.seal()
+        ]

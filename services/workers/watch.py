@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from services.domain import ab_evaluation
+from services.domain import evaluation as canary_evaluation
+from services.domain.ab_evaluation import ABTestEvaluation, evaluate_test
 from services.domain.decision import Decision
-from services.domain.evaluation import METHOD, Evaluation, EvaluationInputs, evaluate
-from services.domain.experiment import ThresholdPolicy
+from services.domain.evaluation import Evaluation, evaluate
+from services.domain.experiment import CanaryDefinition, ThresholdPolicy
+from services.domain.memory import Memory
 from services.domain.policy import Act, Verdict
 from services.messaging.records import decision_record
 from services.storage import decisions, evidence, outbox
-from services.storage.evidence import CountCache, EvidenceSnapshot
+from services.storage.evidence import EvidenceCache, EvidenceSnapshot
 from services.storage.identifiers import new_id
+from services.workers.inputs import ab_test_inputs, canary_inputs
 from services.workers.lease import Lessor
+from services.workers.results import Judged, write_results
 
 logger = logging.getLogger(__name__)
 
@@ -26,9 +32,8 @@ ACTOR = "policy"
 """Who makes the decisions that no person makes."""
 SHOWN_EVERY_SECONDS = 1.0
 """How often the stored evaluation is renewed while it stays the same."""
-NEVER_COUNTED_SECONDS = 1e9
-"""The age of evidence while some partition was never counted: JSON has no infinity."""
-MINUTE = 60
+RESULTS_EVERY_SECONDS = 1.5
+"""How often the results are renewed while outcomes are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,24 +57,45 @@ class Watch:
         self._lessor = lessor
         self._topic = topic
         self._partitions = partitions
-        self._cache: CountCache | None = None
+        self._cache: EvidenceCache | None = None
+        self._memory = Memory()
         self._window: _WindowLook | None = None
         self._decided: set[tuple[str, int]] = set()
         self._shown: tuple[str, float] | None = None
+        self._unwritten: Judged | None = None
+        self._written_at = -math.inf
 
     async def evaluate(self) -> None:
         """Evaluate the experiment once, where it runs."""
-        snapshot = await self._read()
-        if snapshot is None:
+        judged = await self._judge()
+        if judged is None:
             self._lessor.lapse(self.experiment_id)
             return
-        evaluation = self._judge(snapshot)
-        await self._record(snapshot, evaluation)
+        await self._record(judged)
+        snapshot = judged.snapshot
         if snapshot.freshness.counted_at is not None:
-            limit = snapshot.experiment.definition.lease_limit_seconds
+            limit = judged.evaluation.inputs.definition.lease_limit_seconds
             self._lessor.renew(self.experiment_id, snapshot.freshness.counted_at, limit)
 
-    async def _read(self) -> EvidenceSnapshot | None:
+    def results_wait_seconds(self) -> float | None:
+        """Return for how long something new could be written by now; None while nothing can be."""
+        if self._unwritten is None:
+            return None
+        waited = asyncio.get_running_loop().time() - self._written_at
+        return waited - RESULTS_EVERY_SECONDS if waited >= RESULTS_EVERY_SECONDS else None
+
+    async def renew_results(self) -> None:
+        """Write the results of the newest evaluation."""
+        judged = self._unwritten
+        if judged is None:
+            return
+        self._written_at = asyncio.get_running_loop().time()
+        async with self._engine.begin() as connection:
+            await write_results(connection, judged)
+        if self._unwritten is judged:
+            self._unwritten = None
+
+    async def _judge(self) -> Judged | None:
         async with self._snapshots.connect() as connection:
             found = await evidence.read(
                 connection,
@@ -80,26 +106,32 @@ class Watch:
             )
         if found is None:
             return None
-        snapshot, self._cache = found
-        return snapshot
+        snapshot, cache = found
+        judged = Judged(snapshot, self._evaluated(snapshot), cache.read_up_to)
+        if snapshot.is_news or self._unwritten is not None or self._cache is not cache:
+            self._unwritten = judged
+        self._cache = cache
+        return judged
 
-    def _judge(self, snapshot: EvidenceSnapshot) -> Evaluation:
-        now = asyncio.get_running_loop().time()
-        policy = snapshot.experiment.canary.policy
-        held = None
-        if isinstance(policy, ThresholdPolicy):
-            window = self._window
-            held = window.verdict if window and now - window.at < policy.interval_seconds else None
-        evaluation = evaluate(_inputs(snapshot, held))
-        if isinstance(policy, ThresholdPolicy) and held is None:
+    def _evaluated(self, snapshot: EvidenceSnapshot) -> Evaluation | ABTestEvaluation:
+        definition = snapshot.experiment.definition
+        if not isinstance(definition, CanaryDefinition):
+            return evaluate_test(ab_test_inputs(snapshot), self._memory)
+        policy = definition.policy
+        if not isinstance(policy, ThresholdPolicy):
+            return evaluate(canary_inputs(snapshot, None), self._memory)
+        now, window = asyncio.get_running_loop().time(), self._window
+        held = window.verdict if window and now - window.at < policy.interval_seconds else None
+        evaluation = evaluate(canary_inputs(snapshot, held))
+        if held is None:
             self._window = _WindowLook(evaluation.situation.guardrails[0], now)
         return evaluation
 
-    async def _record(self, snapshot: EvidenceSnapshot, evaluation: Evaluation) -> None:
-        judgement = evaluation.judgement
+    async def _record(self, judged: Judged) -> None:
+        judgement, snapshot = judged.evaluation.judgement, judged.snapshot
         # The decision first and by itself: traffic waits for it, and for nothing else here.
         if isinstance(judgement, Act) and _once(judgement, snapshot) not in self._decided:
-            await self._decide(snapshot, evaluation, judgement)
+            await self._decide(judged, judgement)
         elif not self._is_to_be_shown(judgement.rule):
             return
         async with self._engine.begin() as connection:
@@ -109,17 +141,20 @@ class Watch:
                 phase=snapshot.experiment.phase,
                 rule=judgement.rule,
                 sentence=judgement.reason,
-                body=evaluation.body(),
+                body=judged.evaluation.body(),
             )
         self._shown = (judgement.rule, asyncio.get_running_loop().time())
 
-    async def _decide(self, snapshot: EvidenceSnapshot, evaluation: Evaluation, act: Act) -> None:
-        decision = _decision(snapshot, evaluation, act)
+    async def _decide(self, judged: Judged, act: Act) -> None:
+        decision = _decision(judged, act)
         async with self._engine.begin() as connection:
             is_first = await _publish(connection, decision)
-        if is_first:
-            logger.info("%s: %s: %s", snapshot.experiment.key, decision.action, decision.reason)
-        self._decided.add(_once(act, snapshot))
+        self._decided.add(_once(act, judged.snapshot))
+        if not is_first:
+            return
+        logger.info("%s: %s: %s", judged.snapshot.experiment.key, decision.action, decision.reason)
+        async with self._engine.begin() as connection:
+            await write_results(connection, judged, decision_id=decision.decision_id)
 
     def _is_to_be_shown(self, rule: str) -> bool:
         if self._shown is None or self._shown[0] != rule:
@@ -142,36 +177,10 @@ def _once(act: Act, snapshot: EvidenceSnapshot) -> tuple[str, int]:
     return "step", snapshot.allocation.version
 
 
-def _inputs(snapshot: EvidenceSnapshot, window_verdict: Verdict | None) -> EvaluationInputs:
-    experiment, counts = snapshot.experiment, snapshot.counts
-    now = snapshot.now
-    started_at = experiment.started_at or experiment.created_at
-    counted_at = snapshot.freshness.counted_at
-    # The counts' minutes are the broker's; its clock may be a little off the database's.
-    ticks = [row.tick for row in counts]
-    first_tick, now_tick = min([_tick(started_at), *ticks]), max([_tick(now), *ticks])
-    return EvaluationInputs(
-        definition=experiment.canary,
-        counts=counts,
-        step=snapshot.allocation.step,
-        share_bp=snapshot.allocation.treatment_share_bp,
-        first_tick=first_tick,
-        now_tick=now_tick,
-        minutes_running=(now - started_at).total_seconds() / MINUTE,
-        seconds_in_step=(now - (experiment.step_started_at or started_at)).total_seconds(),
-        evidence_age_seconds=(
-            NEVER_COUNTED_SECONDS if counted_at is None else max((now - counted_at).total_seconds(), 0.0)
-        ),
-        window_verdict=window_verdict,
-    )
-
-
-def _tick(at: datetime) -> int:
-    return int(at.timestamp()) // MINUTE
-
-
-def _decision(snapshot: EvidenceSnapshot, evaluation: Evaluation, act: Act) -> Decision:
+def _decision(judged: Judged, act: Act) -> Decision:
+    snapshot, evaluation = judged.snapshot, judged.evaluation
     offsets = {str(partition): offset for partition, offset in snapshot.freshness.offsets.items()}
+    is_test = isinstance(evaluation, ABTestEvaluation)
     return Decision(
         decision_id=new_id(),
         experiment_id=snapshot.experiment.experiment_id,
@@ -184,7 +193,8 @@ def _decision(snapshot: EvidenceSnapshot, evaluation: Evaluation, act: Act) -> D
         decided_at=snapshot.now,
         next_step=act.next_step,
         next_share_bp=act.next_share_bp,
+        variant_key=act.variant_key,
         evidence=evaluation.evidence(),
         inputs={**evaluation.inputs_body(), "offsets": offsets},
-        method=METHOD,
+        method=ab_evaluation.METHOD if is_test else canary_evaluation.METHOD,
     )

@@ -52,7 +52,7 @@ class PooledUpstream:
         closed: used before, lost without a byte of an answer, right after the request was written.
         """
         try:
-            origin, head = self._heads.write(request.url, request.headers, len(request.body), request.method)
+            origin, head = self._heads.write(request.ask, len(request.body))
         except ValueError as error:
             raise unreachable(f"it cannot be asked: {error}") from error
         now = self._loop.time()
@@ -66,7 +66,7 @@ class PooledUpstream:
                 self.races_lost += 1
             else:
                 return _readable(response)
-        connection = await self._connect(origin, deadlines, request.connect_timeout_seconds)
+        connection = await self._connected(origin, deadlines, request.connect_timeout_seconds)
         response = connection.ask(head, request.body, deadlines)
         await response.arrive()
         return _readable(response)
@@ -75,6 +75,16 @@ class PooledUpstream:
         """Close the pool. Answers that are under way fail."""
         self._connector.close()
         await self.pool.close()
+
+    async def _connected(self, origin: Origin, deadlines: Deadlines, seconds: float) -> Connection:
+        # A task, because asyncio's timeouts need one; whoever asks may be none.
+        connecting = self._loop.create_task(self._connect(origin, deadlines, seconds))
+        try:
+            return await connecting
+        except asyncio.CancelledError:
+            # Too late, perhaps: then there is a connection that nobody will ever use or give back.
+            connecting.add_done_callback(_drop)
+            raise
 
     async def _connect(self, origin: Origin, deadlines: Deadlines, seconds: float) -> Connection:
         if self.pool.closed:
@@ -93,6 +103,11 @@ class PooledUpstream:
             connection.end()
             raise unreachable("it hung up before it was asked")
         return connection
+
+
+def _drop(connecting: asyncio.Task[Connection]) -> None:
+    if not connecting.cancelled() and connecting.exception() is None:
+        connecting.result().end()
 
 
 def _readable(response: Response) -> UpstreamAnswer:

@@ -37,6 +37,11 @@ class Inflated:
         self.status = response.status
         self.headers = response.headers
 
+    @property
+    def ended(self) -> bool:
+        """The end is only seen by reading on."""
+        return False
+
     async def next_chunk(self) -> bytes:
         """Return a piece of the body; empty at the end. Raises UpstreamFailed."""
         while True:

@@ -203,8 +203,8 @@ class Connection(asyncio.Protocol):
             self._alarm.set(self._deadlines.total)
 
     def _expect_more(self) -> None:
-        deadlines = self._deadlines
-        self._alarm.set(min(deadlines.total, self._loop.time() + deadlines.quiet_seconds))
+        total, quiet_seconds = self._deadlines.total, self._deadlines.quiet_seconds
+        self._alarm.set(total if quiet_seconds == inf else min(total, self._loop.time() + quiet_seconds))
 
     def _on_lost(self, error: Exception | None) -> None:
         response, self._response, self._unsent = self._response, None, None

@@ -1,33 +1,22 @@
-"""The bytes before a request's body.
-
-All but the values is the same for every request with the same URL and header names: it is put together once.
-"""
+"""The bytes before a request's body: put together once for each ``Ask``, but for the body's length."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from functools import lru_cache
-from typing import NamedTuple
 
 from services.gateway.transport.origins import Origin, split_url
 from services.gateway.transport.proxies import Proxies
+from services.gateway.upstream import Ask
 
-REMEMBERED = 4096
+REMEMBERED = 1024
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_ENDS_LINE = re.compile(r"[\r\n\0]").search
 _OURS = frozenset(
     {"connection", "content-length", "expect", "host", "te", "trailer", "transfer-encoding", "upgrade"}
 )
 """Headers that say how the message is framed: whoever frames it says them."""
-
-
-class Template(NamedTuple):
-    """A head that lacks the values of its headers and the length of the body."""
-
-    origin: Origin
-    text: str
-    lines: int
 
 
 class Heads:
@@ -35,34 +24,28 @@ class Heads:
 
     def __init__(self, proxies: Proxies) -> None:
         self._proxies = proxies
-        self._template = lru_cache(maxsize=REMEMBERED)(self._build)
+        self._prepared = lru_cache(maxsize=REMEMBERED)(self._prepare)
 
-    def write(
-        self, url: str, headers: Mapping[str, str], length: int, method: str = "POST"
-    ) -> tuple[Origin, bytes]:
+    def write(self, ask: Ask, length: int) -> tuple[Origin, bytes]:
         """Return where the request goes, and its head. Raises ValueError."""
-        template = self._template(method, url, *headers)
-        text = template.text % (*headers.values(), length)
-        # Only the line ends that belong there: a value can neither end its line nor the head.
-        if text.count("\n") != template.lines or text.count("\r") != template.lines or "\0" in text:
-            raise ValueError("a header's value holds a line break or a zero byte; look at the secret")
-        return template.origin, text.encode()
+        origin, head = self._prepared(ask)
+        return origin, b"%bcontent-length: %d\r\n\r\n" % (head, length)
 
-    def _build(self, method: str, url: str, *names: str) -> Template:
-        origin, target = split_url(url)
+    def _prepare(self, ask: Ask) -> tuple[Origin, bytes]:
+        origin, target = split_url(ask.url)
         lines = ["host: " + origin.host_header]
         proxy = None if origin.tls else self._proxies.for_origin(origin)
         if proxy is not None:
             target = f"http://{origin.host_header}{target}"
             lines += [f"proxy-authorization: {proxy.authorization}"] if proxy.authorization else []
-        text = "".join(f"{_escaped(line)}\r\n" for line in [f"{method} {target} HTTP/1.1", *lines])
-        text += "".join(f"{_escaped(_checked(name))}: %s\r\n" for name in names)
-        text += "content-length: %d\r\n\r\n"
-        return Template(origin, text, text.count("\n"))
+        lines += [f"{_checked(name)}: {_on_one_line(value)}" for name, value in ask.headers.items()]
+        return origin, "".join(f"{line}\r\n" for line in [f"{ask.method} {target} HTTP/1.1", *lines]).encode()
 
 
-def _escaped(text: str) -> str:
-    return text.replace("%", "%%")
+def _on_one_line(value: str) -> str:
+    if _ENDS_LINE(value):
+        raise ValueError("a header's value holds a line break or a zero byte; look at the secret")
+    return value
 
 
 def _checked(name: str) -> str:

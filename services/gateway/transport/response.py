@@ -14,6 +14,7 @@ from httptools import HttpParserError, HttpResponseParser
 from services.gateway.transport.failures import broken, not_http
 from services.gateway.transport.limits import Limits
 from services.gateway.upstream import UpstreamFailed
+from services.gateway.wakeup import Wakeup
 
 Fields = list[tuple[bytes, bytes]]
 
@@ -32,15 +33,14 @@ class Response:
     """An answer, as ``UpstreamAnswer``. Its connection calls ``feed``, ``end`` and ``fail``."""
 
     __slots__ = (
+        "_changed",
         "_chunks",
         "_failure",
         "_fields",
         "_limits",
-        "_loop",
         "_parser",
         "_source",
         "_unframed",
-        "_waiter",
         "begun",
         "complete",
         "headers",
@@ -50,11 +50,10 @@ class Response:
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, source: Source, limits: Limits) -> None:
-        self._loop = loop
         self._source: Source | None = source
         self._limits = limits
         self._parser: Any = _new_parser(self)
-        self._waiter: asyncio.Future[None] | None = None
+        self._changed = Wakeup(loop)
         self._failure: UpstreamFailed | None = None
         self._fields: Fields = []
         self._chunks: list[bytes] = []
@@ -77,6 +76,11 @@ class Response:
             if self._failure is not None:
                 raise self._failure
             await self._change()
+
+    @property
+    def ended(self) -> bool:
+        """Whether all of the body has been handed out."""
+        return self.complete and not self._chunks
 
     async def next_chunk(self) -> bytes:
         """Return everything that has arrived, waiting for some; empty at the end. Raises UpstreamFailed."""
@@ -104,14 +108,11 @@ class Response:
         self._chunks.clear()
 
     async def _change(self) -> None:
-        self._waiter = self._loop.create_future()
         try:
-            await self._waiter
+            await self._changed
         except asyncio.CancelledError:
             self.close()
             raise
-        finally:
-            self._waiter = None
 
     # For the connection.
 
@@ -139,7 +140,7 @@ class Response:
         elif self._unframed > self._limits.head_bytes:
             self.fail(broken("the framing of its body is excessive") if self.status else self._too_much())
         else:
-            self._wake()
+            self._changed.wake()
 
     def end(self, error: Exception | None) -> None:
         """The connection is lost. That is the end of an answer that says no other."""
@@ -158,12 +159,7 @@ class Response:
     def _finish(self) -> None:
         # The parser holds this object's methods: without the cycle, counting references frees both.
         self._source = self._parser = None
-        self._wake()
-
-    def _wake(self) -> None:
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        self._changed.wake()
 
     def _too_much(self) -> UpstreamFailed:
         limits = self._limits

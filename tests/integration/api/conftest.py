@@ -7,16 +7,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
+import sqlalchemy as sa
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.api.app import serve
 from services.api.settings import ApiSettings
+from services.domain.configuration import Config, RouteConfig
 from services.embedded.ports import free_port
 from services.storage.installation import ensure_installation
 from services.storage.session import create_engine
 from services.storage.settings import DatabaseSettings
+from services.storage.tables import outbox
 
 ADMIN_KEY = "admin-of-the-tests"
 
@@ -117,6 +121,40 @@ async def drafted(defined: Client) -> Client:
     """The same, with the canary ``canary`` drafted on the route."""
     await defined.made("/v1/experiments", {"key": "canary", "route": "chat", "treatment": "new"})
     return defined
+
+
+AB_TEST = {
+    "key": "test",
+    "route": "chat",
+    "kind": "ab_test",
+    "variants": [{"key": "old", "weight": 0.5}, {"key": "short", "weight": 0.5}],
+    "goals": ["satisfaction_rate"],
+    "traffic_share": 0.5,
+}
+
+
+async def define_more(client: Client) -> None:
+    """Create two more variants to compare."""
+    for key in ("short", "long"):
+        await client.made("/v1/variants", {"key": key, "endpoints": ["openai"], "model": f"model-{key}"})
+
+
+@pytest.fixture
+async def tested(defined: Client) -> Client:
+    """The A/B test ``test`` of ``old`` and ``short`` drafted on the route, and the canary ``canary``."""
+    await define_more(defined)
+    await defined.made("/v1/experiments", AB_TEST)
+    await defined.made("/v1/experiments", {"key": "canary", "route": "chat", "treatment": "new"})
+    return defined
+
+
+async def newest_route(engine: AsyncEngine) -> RouteConfig:
+    """The route as it was last published."""
+    query = sa.select(outbox.c.value).where(outbox.c.topic == "config.v1").order_by(outbox.c.outbox_id.desc())
+    async with engine.connect() as connection:
+        state = msgspec.json.decode(await connection.scalar(query), type=Config)
+    assert isinstance(state, RouteConfig)
+    return state
 
 
 async def _serves(client: Client) -> None:

@@ -13,6 +13,7 @@ from services.domain.configuration import (
     Config,
     CredentialConfig,
     EndpointConfig,
+    Prices,
     ProbeSettings,
     RouteConfig,
 )
@@ -192,3 +193,19 @@ async def test_what_would_make_it_unreliable_is_refused(
     answer = await client.post("/v1/endpoints", ENDPOINT | changes)
     assert answer.status == 422
     assert [error["field"] for error in answer.body["errors"]] == [field]
+
+
+async def test_prices_are_shown_and_published(client: Client, engine: AsyncEngine) -> None:
+    prices = {"input_per_million": 2.5, "output_per_million": 10}
+    shown = await client.made("/v1/endpoints", ENDPOINT | {"prices": prices})
+
+    assert shown["prices"] == prices
+    (state,) = await published(engine)
+    assert isinstance(state, EndpointConfig)
+    assert state.prices == Prices(input_per_million=2.5, output_per_million=10.0)
+    negative = await client.put(
+        "/v1/endpoints/main",
+        {"kind": "openai", "base_url": "http://x.test", "prices": prices | {"input_per_million": -1}},
+    )
+    assert [error["field"] for error in negative.body["errors"]] == ["prices.input_per_million"]
+    assert negative.body["errors"][0]["message"] == "must be at least 0"

@@ -58,12 +58,43 @@ async def test_health_and_documentation_need_no_key(client: Client) -> None:
     assert (await client.get("/healthz", headers={})).body == {"status": "ok"}
     assert (await client.get("/readyz", headers={})).status == 200
     openapi = (await client.get("/openapi.json", headers={})).body
-    assert "example" in openapi["components"]["schemas"]["NewExperiment"]
+    assert "example" in openapi["components"]["schemas"]["NewABTest"]
+
+
+async def test_the_documentation_loads_nothing_from_elsewhere(client: Client) -> None:
+    for path in ("/docs", "/docs/page.js", "/docs/page.css"):
+        async with client.session.get(client.url + path) as response:
+            assert response.status == 200
+            assert "'none'" in response.headers["content-security-policy"]
+            text = await response.text()
+            assert "http://" not in text
+            assert "https://" not in text
+
+
+async def test_every_body_has_an_example(client: Client) -> None:
+    openapi = (await client.get("/openapi.json", headers={})).body
+    bodies = [
+        (path, operation["requestBody"]["content"]["application/json"])
+        for path, operations in openapi["paths"].items()
+        for operation in operations.values()
+        if "requestBody" in operation
+    ]
+    assert len(bodies) > 15
+    for path, body in bodies:
+        assert has_example(body, openapi["components"]["schemas"]), path
+
+
+def has_example(body: dict[str, Any], schemas: dict[str, Any]) -> bool:
+    choices = [body["schema"], *body["schema"].get("anyOf", [])]
+    named = [schemas[choice["$ref"].rpartition("/")[2]] for choice in choices if "$ref" in choice]
+    return "examples" in body or any("example" in schema for schema in named)
 
 
 @pytest.mark.parametrize(
     "path",
     [
+        "/v1/metrics/none",
+        "/v1/experiments/none/results",
         "/v1/endpoints/none",
         "/v1/variants/none",
         "/v1/routes/none",
@@ -122,13 +153,14 @@ async def test_a_raw_secret_is_refused_and_not_repeated(client: Client) -> None:
         ({"plan": {"step_minimum_seconds": -1}}, "plan.step_minimum_seconds"),
         ({"policy": {"alpha_rollback": 1.5}}, "policy.alpha_rollback"),
         ({"policy": {"type": "sequential", "alpha_rollback": "x"}}, "policy.alpha_rollback"),
-        ({"policy": {"guardrails": [{"metric": "latency"}]}}, "policy.guardrails[0].metric"),
+        ({"policy": {"guardrails": [{"metric": "mood"}]}}, "policy.guardrails[0].metric"),
         ({"policy": {"type": "threshold", "window_minutes": 0}}, "policy.window_minutes"),
-        ({"policy": {"type": "guess"}}, "policy"),
+        ({"policy": {"type": "guess"}}, "policy.type"),
+        ({"policy": []}, "policy"),
         ({"kill_switch": {"error_rate": 0}}, "kill_switch.error_rate"),
         ({"lease_limit_seconds": 1}, "lease_limit_seconds"),
         ({"on_blind": "panic"}, "on_blind"),
-        ({"kind": "ab_test"}, "kind"),
+        ({"kind": "guess"}, "kind"),
         ({"key": "Not A Key"}, "key"),
         ({"owner": "me"}, "owner"),
     ],

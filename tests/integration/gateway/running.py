@@ -24,14 +24,15 @@ from services.domain.configuration import (
     InstallationConfig,
     LeaseConfig,
     RouteConfig,
+    TestConfig,
     VariantConfig,
     config_key,
 )
-from services.domain.events import Outcome
+from services.domain.events import Feedback, Outcome
 from services.gateway import app
 from services.gateway.admission import hash_key
 from services.gateway.settings import GatewaySettings
-from services.messaging.codec import decode_batch, encode_event
+from services.messaging.codec import decode_batch, decode_record, encode_event
 from services.messaging.consumer import read_topic
 from services.messaging.publisher import idempotent_producer
 from services.messaging.settings import KafkaSettings
@@ -82,7 +83,22 @@ def experiment(control: str, treatment: str, share_bp: int, **changes: Any) -> E
     )
 
 
-def lease(of: ExperimentConfig, measured_at: float) -> LeaseConfig:
+def ab_test(*variants: str, **changes: Any) -> TestConfig:
+    """A running A/B test of everybody, that needs nobody who measures it."""
+    experiment_id = changes.pop("experiment_id", None) or uuid.uuid4()
+    even = 10_000 // len(variants)
+    values: dict[str, Any] = {
+        "key": "the-test",
+        "phase": 1,
+        "salt": str(experiment_id),
+        "traffic_bp": 10_000,
+        "weights_bp": (10_000 - even * (len(variants) - 1), *[even] * (len(variants) - 1)),
+        "lease_limit_seconds": 1e12,
+    }
+    return TestConfig(experiment_id=experiment_id, variants=variants, **(values | changes))
+
+
+def lease(of: ExperimentConfig | TestConfig, measured_at: float) -> LeaseConfig:
     """The evidence lease of an experiment."""
     return LeaseConfig(
         version=(0, int(measured_at * 1000)), experiment_id=of.experiment_id, measured_at=measured_at
@@ -146,6 +162,8 @@ class Installation:
         """Outcomes by number, for each gateway and partition; None where a later batch shows a gap."""
         found: dict[tuple[uuid.UUID, int], dict[int, Outcome | None]] = {}
         for record in await read_topic(self.kafka, self.topics.outcomes):
+            if decode_record(record.value).feedback:
+                continue
             batch = decode_batch(record.value)
             assert batch.gateway is not None
             assert not batch.unreadable
@@ -154,6 +172,17 @@ class Installation:
                 numbered[lower] = None
             numbered.update((batch.first_sequence + index, outcome) for index, outcome in batch.outcomes)
         return found
+
+    async def feedback(self) -> list[tuple[int, list[Feedback]]]:
+        """Every record of feedback on outcomes.v1, with its partition."""
+        records = await read_topic(self.kafka, self.topics.outcomes)
+        read = [(record.partition, decode_record(record.value)) for record in records]
+        assert not any(decoded.unreadable for _, decoded in read)
+        return [
+            (partition, [one for _, one in decoded.feedback])
+            for partition, decoded in read
+            if decoded.feedback
+        ]
 
     async def outcome(self) -> Outcome:
         """The only outcome there is, waited for."""

@@ -31,11 +31,11 @@ async def session(
 ) -> AsyncIterator[aiohttp.ClientSession]:
     await installation.publish(
         endpoint("only", f"{provider_url}/v1"),
+        credential("limited-key", routes=("sales",)),
+        credential("revoked-key", revoked=True),
         route("support", variant("stable", "only")),
         route("sales", variant("stable", "only")),
         route("strict", variant("stable", "only"), unit_fallback="reject"),
-        credential("limited-key", routes=("sales",)),
-        credential("revoked-key", revoked=True),
     )
     await gateway.knows_routes(3)
     async with aiohttp.ClientSession(gateway.url) as opened:

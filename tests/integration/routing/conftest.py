@@ -8,8 +8,11 @@ from typing import TypeVar
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.domain.ab_test import ABTestDefinition, WeightedVariant
+from services.domain.allocation import TestSplit
 from services.domain.configuration import VariantConfig
 from services.domain.experiment import CanaryDefinition, Experiment
+from services.domain.metric import BUILT_IN
 from services.messaging.settings import KafkaSettings
 from services.messaging.topics import create_topics
 from services.storage import experiments, routes, variants
@@ -54,6 +57,41 @@ async def settings(engine: AsyncEngine, kafka: str, topic_prefix: str) -> KafkaS
 async def canary(engine: AsyncEngine) -> Experiment:
     """A canary at its first step, 5 %, on the route ``chat``."""
     return await start_canary(engine)
+
+
+@pytest.fixture
+async def ab_test(engine: AsyncEngine, canary: Experiment) -> Experiment:
+    """An A/B test of half the units beside the canary: what is stable against ``short`` and ``long``."""
+    variants_ = (
+        WeightedVariant(canary.control, 0.5),
+        WeightedVariant("short", 0.3),
+        WeightedVariant("long", 0.2),
+    )
+    definition = ABTestDefinition(
+        variants=variants_, goals=("cost",), metrics=(BUILT_IN["cost"],), guardrails=(), traffic_share=0.5
+    )
+    experiment = Experiment(
+        experiment_id=new_id(),
+        key="test",
+        route_key=canary.route_key,
+        kind="ab_test",
+        status="draft",
+        conclusion=None,
+        definition=definition,
+        control=canary.control,
+        phase=1,
+        created_at=datetime.now(UTC),
+    )
+    split = TestSplit.of(experiment.experiment_id, definition)
+    async with engine.begin() as connection:
+        for key in ("short", "long"):
+            await variants.create(connection, VariantConfig(key=key, endpoint_keys=("openai",)))
+        await experiments.create(connection, experiment)
+        await experiments.start(connection, experiment.experiment_id, control=experiment.control, split=split)
+        route = await routes.get(connection, canary.route_key)
+        allocation = route.allocation.with_test(split)
+        await routes.reallocate(connection, allocation, actor="test", reason="started")
+        return await experiments.get(connection, experiment.key)
 
 
 async def start_canary(engine: AsyncEngine, key: str = "canary", route_key: str = "chat") -> Experiment:

@@ -7,9 +7,10 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.storage import claims, evidence
+from services.domain.counts import Count
+from services.storage import claims, count_cache
+from services.storage.count_cache import CountCache
 from services.storage.counting import Advance, ExperimentCount, Flush, write, write_values
-from services.storage.evidence import CountCache
 from services.storage.identifiers import new_id
 from services.storage.session import create_engine
 from services.storage.settings import DatabaseSettings
@@ -36,7 +37,7 @@ def advance(epoch: int, start: int, end: int) -> Advance:
 
 
 def count(experiment_id: UUID, tick: int) -> ExperimentCount:
-    return ExperimentCount(experiment_id, 1, tick, 500, "control", 1, 0, 0, 0, 0, 0, 0, 0)
+    return ExperimentCount(experiment_id, 1, tick, 500, "control", 0, 1, 0, 0, 0, 0, 0, 0, 0)
 
 
 async def test_a_flush_of_an_older_claim_is_fenced_though_the_offset_fits(engine: AsyncEngine) -> None:
@@ -73,8 +74,8 @@ async def test_a_reader_misses_no_row_of_a_transaction_that_took_longer(engine: 
     async def ticks() -> set[int]:
         async with engine.connect() as connection:
             await connection.execution_options(isolation_level="REPEATABLE READ")
-            await evidence.refresh(connection, experiment_id, cache)
-        return {row.tick for row in cache.rows.values()}
+            await count_cache.refresh(connection, experiment_id, cache)
+        return set(cache.table[Count.TICK].tolist())
 
     async with engine.connect() as slow:
         await write_values(slow, Flush(TOPIC, experiments=[count(experiment_id, 1)]))

@@ -5,14 +5,15 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from services.api.schemas import EndpointBody, NewExperiment, NewRoute, NewVariant
+from services.api.canary_bodies import NewCanary
+from services.api.schemas import EndpointBody, NewRoute, NewVariant
 from services.domain.experiment import CanaryDefinition, SequentialPolicy, ThresholdPolicy
 
 ENDPOINT: dict[str, Any] = {"kind": "openai", "base_url": "https://llm.test/v1"}
 
 
 def test_an_experiment_without_details_has_the_domains_defaults() -> None:
-    body = NewExperiment(key="c", route="chat", treatment="new")
+    body = NewCanary(key="c", route="chat", treatment="new")
     assert body.definition == CanaryDefinition(treatment="new")
 
 
@@ -25,7 +26,7 @@ def test_an_experiment_without_details_has_the_domains_defaults() -> None:
     ],
 )
 def test_the_policy_is_sequential_unless_it_says_otherwise(policy: dict[str, Any], expected: object) -> None:
-    body = NewExperiment.model_validate({"key": "c", "route": "r", "treatment": "new", "policy": policy})
+    body = NewCanary.model_validate({"key": "c", "route": "r", "treatment": "new", "policy": policy})
     assert body.definition.policy == expected
 
 

@@ -16,10 +16,12 @@ from services.domain.assignment import (
     analysis_bucket,
     basis_point,
     hash64,
+    inclusion_salt,
     is_treatment,
     outcome_partition,
     split_salt,
     unit_hash,
+    variant_at,
 )
 
 VECTORS: dict[str, list[dict[str, Any]]] = json.loads(
@@ -43,6 +45,16 @@ def test_the_published_units(vector: dict[str, Any]) -> None:
     assert str(hashed) == vector["unit_hash"]
     assert analysis_bucket(hashed) == vector["analysis_bucket"]
     assert outcome_partition(hashed, 8) == vector["outcome_partition_of_8"]
+
+
+@pytest.mark.parametrize("vector", VECTORS["tests"])
+def test_the_published_tests(vector: dict[str, Any]) -> None:
+    unit_id, weights_bp = vector["unit_id"], vector["weights_bp"]
+    included = basis_point(inclusion_salt(vector["salt"]), unit_id)
+    place = basis_point(split_salt(vector["salt"]), unit_id)
+    assert (included, place) == (vector["inclusion_place"], vector["split_place"])
+    taking_part = included < vector["traffic_bp"]
+    assert (variant_at(place, weights_bp) if taking_part else None) == vector["variant_index"]
 
 
 @given(texts, texts)

@@ -10,15 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.domain.evaluation import (
-    CountRow,
-    Evaluation,
-    EvaluationInputs,
-    evaluate,
-    inputs_from,
-    promotion_counts,
-    rollback_counts,
-)
+from analytics.columns import Columns
+from services.domain.counts import CountRow, CountTable, event_columns, first_errors, first_requests
+from services.domain.evaluation import Evaluation, EvaluationInputs, evaluate, inputs_from
 from services.domain.events import Role
 from services.domain.experiment import (
     CanaryDefinition,
@@ -60,7 +54,7 @@ def judged(*counts: CountRow, **more: Any) -> Evaluation:
         "seconds_in_step": 400.0,
         "evidence_age_seconds": 0.2,
     }
-    return evaluate(EvaluationInputs(counts=counts, **{**values, **more}))
+    return evaluate(EvaluationInputs(counts=CountTable.of(counts), **{**values, **more}))
 
 
 def test_without_outcomes_it_holds_and_says_that_there_is_no_data() -> None:
@@ -86,14 +80,18 @@ def test_errors_of_one_unit_are_one_observation() -> None:
     """Naive counting would roll back: 40 errors in 100 requests. It was one unit, retrying."""
     counts = (row(Role.CONTROL, 900, 9), row(Role.TREATMENT, 100, 40, first_errors=1, first_requests=61))
     assert not isinstance(judged(*counts).judgement, Act) or judged(*counts).judgement.action != "rollback"  # type: ignore[union-attr]
-    (tested,) = [c for c in rollback_counts(counts, "error_rate") if c.treatment_errors]
-    assert (tested.treatment_errors, tested.others) == (1, 60)
+    table = CountTable.of(counts)
+    columns = event_columns(table, table.shares, *first_errors(table))
+    assert isinstance(columns, Columns)
+    assert columns.totals == (1, 9, 60 + 891)
 
 
 def test_promotion_tests_first_requests_and_nothing_else() -> None:
     counts = (row(Role.TREATMENT, 1_000, 50, first_requests=100, first_request_errors=3),)
-    (tested,) = promotion_counts(counts)
-    assert (tested.treatment_errors, tested.others) == (3, 97)
+    table = CountTable.of(counts)
+    columns = event_columns(table, table.shares, *first_requests(table))
+    assert isinstance(columns, Columns)
+    assert columns.totals == (3, 0, 97)
 
 
 def test_a_harmless_treatment_advances_and_is_promoted_at_the_last_step() -> None:

@@ -1,12 +1,19 @@
 """Which verb is allowed in which status."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
 
 from services.domain.errors import Conflict
-from services.domain.experiment import CanaryDefinition, Conclusion, Experiment, ExperimentStatus
+from services.domain.experiment import (
+    CanaryDefinition,
+    Conclusion,
+    Experiment,
+    ExperimentKind,
+    ExperimentStatus,
+)
 from services.domain.lifecycle import Verb, check_verb
 
 
@@ -40,6 +47,18 @@ def test_a_refusal_says_what_to_do(verb: Verb, status: ExperimentStatus, sentenc
     with pytest.raises(Conflict) as caught:
         check_verb(verb, experiment(status))
     assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("verb", "kind", "instead"),
+    [("share", "ab_test", "change them with /split"), ("split", "canary", "set it with /share")],
+)
+@pytest.mark.parametrize("status", ["draft", "running", "stopped"])
+def test_a_verb_of_another_kind_says_what_to_do_instead(
+    verb: Verb, kind: ExperimentKind, instead: str, status: ExperimentStatus
+) -> None:
+    with pytest.raises(Conflict, match=instead):
+        check_verb(verb, replace(experiment(status), kind=kind))
 
 
 def test_stopped_is_final() -> None:

@@ -27,7 +27,7 @@ def asked(
 
 @pytest.mark.parametrize("surface", [CHAT, RESPONSES, COMPLETIONS, EMBEDDINGS])
 def test_where_openai_is_asked(surface: Surface) -> None:
-    assert asked(surface=surface).url == f"https://api.example.com/v1/{surface.path}"
+    assert asked(surface=surface).ask.url == f"https://api.example.com/v1/{surface.path}"
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_where_openai_is_asked(surface: Surface) -> None:
     ],
 )
 def test_where_azure_is_asked(api_version: str | None, surface: Surface, path: str) -> None:
-    url = asked(surface=surface, api_version=api_version, **AZURE).url
+    url = asked(surface=surface, api_version=api_version, **AZURE).ask.url
     assert url == f"https://x.openai.azure.com/openai/{path}"
 
 
@@ -59,14 +59,14 @@ def test_where_azure_is_asked(api_version: str | None, surface: Surface, path: s
     ],
 )
 def test_how_the_secret_is_sent(changes: dict[str, Any], header: str, value: str) -> None:
-    headers = asked("s", **changes).headers
+    headers = asked("s", **changes).ask.headers
     assert {name: headers[name] for name in ("authorization", "api-key") if name in headers} == {
         header: value
     }
 
 
 def test_an_endpoint_without_a_secret_is_asked_without_one() -> None:
-    assert not {"authorization", "api-key"} & asked().headers.keys()
+    assert not {"authorization", "api-key"} & asked().ask.headers.keys()
 
 
 STREAM = b'{"model":"r","stream":true}'

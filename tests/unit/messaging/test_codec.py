@@ -16,6 +16,7 @@ from services.domain.events import (
     Attempt,
     DeadLetter,
     DecisionEvent,
+    Feedback,
     Outcome,
     Role,
     Touched,
@@ -23,14 +24,18 @@ from services.domain.events import (
 )
 from services.domain.status import OutcomeStatus
 from services.messaging.codec import (
+    decode_assignments,
     decode_batch,
     decode_config,
     decode_dead_letter,
     decode_decision,
+    decode_record,
     decode_touched,
     encode_batch,
     encode_dead_letter,
     encode_event,
+    encode_feedback,
+    encode_feedback_batch,
     encode_outcome,
 )
 
@@ -155,3 +160,49 @@ def test_the_other_events_come_back_as_they_were() -> None:
     assert decode_decision(encode_event(decision)) == decision
     letter = DeadLetter(topic="t", partition=1, offset=2, index=None, reason="r", payload=b"\xff\x00")
     assert decode_dead_letter(encode_dead_letter(letter)) == letter
+
+
+REPORT = Feedback(
+    event_id="e",
+    name="satisfaction",
+    value=1.0,
+    is_boolean=True,
+    unit_hash=2**64 - 1,
+    unit_source=UnitSource.USER,
+    request_id="r",
+    route_key="chat",
+    received_at_us=1,
+    assignments=(AssignedTo(GATEWAY, 1, Role.CONTROL, 5_000, 0),),
+)
+
+
+def test_a_batch_of_feedback_is_read_report_by_report() -> None:
+    bad = msgspec.msgpack.encode(["e", "satisfaction", "not a number"])
+    record = decode_record(encode_feedback_batch([encode_feedback(REPORT), bad, encode_feedback(REPORT)]))
+    assert list(record.feedback) == [(0, REPORT), (2, REPORT)]
+    assert [(one.index, one.payload) for one in record.unreadable] == [(1, bad)]
+    assert (record.gateway, record.outcomes) == (None, ())
+
+
+@given(st.lists(outcomes, max_size=5), counts)
+def test_counting_reads_what_was_sent(sent: list[Outcome], first_sequence: int) -> None:
+    encoded = [encode_outcome(one) for one in sent]
+    record = decode_record(encode_batch(GATEWAY, first_sequence, encoded))
+    too_large = [one for one in sent if max(summed(one)) > 2**48]
+    assert (record.gateway, record.first_sequence, record.length) == (GATEWAY, first_sequence, len(sent))
+    assert len(record.unreadable) == len(too_large)
+    for index, view in zip(record.indices, record.outcomes, strict=True):
+        assert encode_outcome(view) == encoded[index]
+        assert decode_assignments(bytes(view.assignments)) == sent[index].assignments
+
+
+def summed(outcome: Outcome) -> tuple[int, ...]:
+    """The amounts that are added up."""
+    optional = (outcome.first_token_us, outcome.prompt_tokens, outcome.completion_tokens)
+    return (outcome.latency_us, *(value or 0 for value in optional))
+
+
+@given(st.binary(max_size=60))
+def test_any_record_at_all_can_be_decoded(payload: bytes) -> None:
+    record = decode_record(payload)
+    assert len(record.indices) == len(record.outcomes)

@@ -64,9 +64,10 @@ async def test_a_producer_that_failed_is_never_used_again(producers: list[FakePr
     assert sending.state == "down"
     await sending.send("topic", b"2")
     assert sending.state == "connected"
-    assert (broken.stopped, good.stopped) == (True, False)
+    assert good.sent == [b"2"]
+    assert not good.stopped
     await sending.stop()
-    assert good.stopped
+    assert (broken.stopped, good.stopped) == (True, True)
 
 
 async def test_delivery_goes_on_until_it_is_acknowledged(producers: list[FakeProducer]) -> None:
@@ -115,3 +116,31 @@ async def test_a_broker_that_does_not_answer_shows(
     await task
     assert sending.state == "connected"
     await sending.stop()
+
+
+class FailsWhenTold(FakeProducer):
+    """Fails to start once ``hold`` is set."""
+
+    async def start(self) -> None:
+        await self.hold.wait()
+        raise KafkaConnectionError("nobody there")
+
+
+@pytest.mark.parametrize("turns", range(5))
+async def test_a_delivery_can_be_given_up_in_the_moment_that_it_fails(
+    producers: list[FakeProducer], turns: int
+) -> None:
+    producers += [FailsWhenTold() for _ in range(20)]
+    producers[0].hold.clear()
+    sending = publisher()
+    task = asyncio.create_task(sending.deliver("topic", b"1"))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    producers[0].hold.set()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task], timeout=10)
+    assert task.cancelled()
+    await sending.stop()
+    assert producers[0].stopped

@@ -23,7 +23,7 @@ class Tables:
     sequences: dict[UUID, int] = field(default_factory=dict)
     missing: Counter[UUID] = field(default_factory=Counter)
     experiments: dict[tuple[object, ...], list[int]] = field(
-        default_factory=lambda: defaultdict(lambda: [0] * 8)
+        default_factory=lambda: defaultdict(lambda: [0] * 14)
     )
     routes: dict[tuple[object, ...], list[int]] = field(default_factory=lambda: defaultdict(lambda: [0] * 6))
     chunks: dict[tuple[UUID, int, UnitEvent], dict[int, bytes]] = field(
@@ -42,12 +42,12 @@ class Tables:
             self.sequences[row.gateway] = row.next_sequence
             self.missing[row.gateway] += row.missing
         for row in delta.experiment_rows():
-            _add(self.experiments[row[:5]], row[5:])
+            _add(self.experiments[row[:6]], row[6:])
         for row in delta.route_rows():
             _add(self.routes[row[:3]], row[3:])
         for chunk in delta.seal_units():
             self.chunks[chunk.experiment_id, chunk.phase, chunk.event][chunk.chunk] = chunk.units
-        self.exposed.update(exposure[:3] for exposure in delta.exposures())
+        self.exposed.update(exposure[:3] for exposure in delta.exposures)
 
     def claim(self) -> Partition:
         """Read everything back, as a new owner does."""

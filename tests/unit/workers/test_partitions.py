@@ -99,7 +99,14 @@ def count_one(tables: Tables, units: dict[tuple[object, ...], set[int]], outcome
 
         first = is_first("request")
         share = 2_500 if assigned.role is Role.TREATMENT else 7_500
-        key = (assigned.experiment_id, assigned.phase, tables.tick, share, assigned.role.label)
+        key = (
+            assigned.experiment_id,
+            assigned.phase,
+            tables.tick,
+            share,
+            assigned.role.label,
+            int(assigned.role),
+        )
         for index, number in enumerate(
             [
                 1,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from services.domain.status import OutcomeStatus
-from services.gateway.upstream import Upstream, UpstreamFailed, UpstreamRequest
+from services.gateway.upstream import Ask, Upstream, UpstreamFailed, UpstreamRequest
 
 HEADERS = {
     "content-type": "application/json",
@@ -25,7 +25,7 @@ class Seen:
 
 def request_to(url: str, body: bytes = b'{"model": "sim"}', *, seconds: float = 5.0) -> UpstreamRequest:
     """A request with all timeouts alike."""
-    return UpstreamRequest(url, HEADERS, body, seconds, seconds)
+    return UpstreamRequest(Ask(url, HEADERS), body, seconds, seconds)
 
 
 async def ask(upstream: Upstream, request: UpstreamRequest) -> Seen:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from services.domain.status import OutcomeStatus as S
 from services.gateway.transport.client import PooledUpstream

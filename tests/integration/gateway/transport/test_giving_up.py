@@ -77,6 +77,28 @@ async def test_an_answer_that_is_closed_ends_the_connection(loop: str) -> None:
     await on(loop, scenario())
 
 
+@on_both_loops
+async def test_a_caller_who_hangs_up_as_the_connection_is_made_leaves_none(loop: str) -> None:
+    async def script(talk: Talk) -> None:
+        await talk.until_left()
+
+    async def scenario() -> None:
+        async with serving(script) as server:
+            upstream = PooledUpstream(proxies=Proxies())
+            asking = asyncio.ensure_future(ask(upstream, request_to(server.url)))
+            while not upstream.connected:
+                await asyncio.sleep(0)
+            # It is made, and whoever waits for it has not been told yet.
+            asking.cancel()
+            await asyncio.wait([asking])
+            async with asyncio.timeout(10):
+                while upstream.pool.open_connections:
+                    await asyncio.sleep(0.001)
+            await upstream.close()
+
+    await on(loop, scenario())
+
+
 async def _mixed(talk: Talk) -> None:
     """Do what each request asks for."""
     while True:

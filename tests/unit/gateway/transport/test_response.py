@@ -57,8 +57,9 @@ class Read:
 
 
 def response_of(pieces: list[bytes], limits: Limits | None = None) -> Response:
-    response = Response(asyncio.new_event_loop(), Source(), limits or Limits())
-    response._loop.close()
+    loop = asyncio.new_event_loop()
+    loop.close()
+    response = Response(loop, Source(), limits or Limits())
     for piece in pieces:
         if not response.over:
             response.feed(piece)
@@ -137,8 +138,9 @@ def test_a_head_that_is_too_much(data: bytes, piece: int) -> None:
 
 
 def test_chunks_are_handed_on_as_they_are() -> None:
-    response = Response(asyncio.new_event_loop(), source := Source(), Limits(unread_bytes=8))
-    response._loop.close()
+    loop = asyncio.new_event_loop()
+    loop.close()
+    response = Response(loop, source := Source(), Limits(unread_bytes=8))
     response.feed(b"HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\nhello")
     assert now(response.next_chunk()) == b"hello"
     response.feed(b"hello")

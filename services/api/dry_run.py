@@ -1,0 +1,95 @@
+"""``POST /v1/experiments/dry-run``: what an experiment would do. Nothing is changed."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.api import foretelling, planning
+from services.api.ab_test_bodies import NewABTest
+from services.api.canary_bodies import NewCanary
+from services.api.changes import check_room
+from services.api.common import PROBLEMS, Database
+from services.api.drafting import drafted
+from services.api.dry_run_views import DryRun, Obstacle, TrafficSeen
+from services.api.experiment_bodies import NewExperiment
+from services.domain.errors import Conflict, InvalidDefinition
+from services.domain.experiment import CanaryDefinition, Experiment
+from services.storage import experiments, route_traffic
+from services.storage.route_traffic import RouteTraffic
+
+router = APIRouter(prefix="/v1/experiments", tags=["experiments"], responses=PROBLEMS)
+
+LOOK_BACK_MINUTES = 24 * 60
+
+
+@router.post("/dry-run")
+async def dry_run(body: NewExperiment, database: Database) -> DryRun:
+    """Say what the experiment would do, how soon it could find what on the traffic of the last 24 hours, and
+    what is wrong with it. The body is the one that would create it; nothing is changed."""
+    async with database.connect() as connection:
+        try:
+            experiment = await drafted(connection, body)
+        except InvalidDefinition as error:
+            obstacle = Obstacle(blocks="create", field=error.field, message=error.problem)
+            return _nothing_to_foretell(obstacle)
+        seen = await route_traffic.recent(connection, experiment.route_key, minutes=LOOK_BACK_MINUTES)
+        obstacles = await _obstacles(connection, body, experiment)
+    return _foretold(experiment, seen, obstacles)
+
+
+async def _obstacles(
+    connection: AsyncConnection, body: NewCanary | NewABTest, experiment: Experiment
+) -> list[Obstacle]:
+    found = []
+    if await experiments.is_taken(connection, body.key):
+        message = f"an experiment {body.key!r} exists already; choose another key"
+        found.append(Obstacle(blocks="create", field="key", message=message))
+    try:
+        await check_room(connection, experiment)
+    except Conflict as conflict:
+        found.append(Obstacle(blocks="start", field=None, message=str(conflict)))
+    return found
+
+
+def _nothing_to_foretell(obstacle: Obstacle) -> DryRun:
+    return DryRun(
+        could_be_created=False,
+        could_be_started=False,
+        obstacles=[obstacle],
+        warnings=[],
+        it_would=[],
+        traffic=None,
+        detectable=[],
+    )
+
+
+def _foretold(experiment: Experiment, seen: RouteTraffic, obstacles: list[Obstacle]) -> DryRun:
+    definition, traffic = experiment.definition, planning.Traffic.of(seen)
+    if isinstance(definition, CanaryDefinition):
+        would = foretelling.canary_would(definition, experiment.control)
+        warnings = foretelling.canary_warnings(definition, traffic)
+        detectable = planning.canary_plan(definition, traffic)
+    else:
+        would = foretelling.ab_test_would(definition)
+        warnings = foretelling.ab_test_warnings(definition, traffic)
+        detectable = planning.ab_test_plan(definition, traffic)
+    return DryRun(
+        could_be_created=all(obstacle.blocks != "create" for obstacle in obstacles),
+        could_be_started=not obstacles,
+        obstacles=obstacles,
+        warnings=list(warnings),
+        it_would=list(would),
+        traffic=_traffic_seen(seen),
+        detectable=list(detectable),
+    )
+
+
+def _traffic_seen(seen: RouteTraffic) -> TrafficSeen:
+    return TrafficSeen(
+        hours=seen.minutes / 60,
+        requests=seen.requests,
+        requests_per_second=seen.requests_per_second,
+        error_rate=seen.errors / seen.requests if seen.requests else None,
+        latency_mean_seconds=seen.latency_us / seen.requests / 1e6 if seen.requests else None,
+    )

@@ -1,0 +1,41 @@
+"""An experiment to draft, of any kind. ``kind`` tells them apart; without it, it is a canary."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import Body
+from pydantic import Discriminator, Tag
+
+from services.api.ab_test_bodies import NewABTest
+from services.api.canary_bodies import NewCanary
+from services.api.sentences import UNION_TAG
+
+
+def _kind(body: Any) -> str:
+    if isinstance(body, dict):
+        return str(body.get("kind", "canary"))
+    return getattr(body, "kind", "canary")
+
+
+_EXAMPLES = {
+    "canary": {
+        "summary": "A canary: a treatment that climbs as evidence comes in, or is pulled",
+        "value": NewCanary.model_config["json_schema_extra"]["example"],  # type: ignore[index]
+    },
+    "ab_test": {
+        "summary": "An A/B test: variants side by side, compared on metrics",
+        "value": NewABTest.model_config["json_schema_extra"]["example"],  # type: ignore[index]
+    },
+}
+
+NewExperiment = Annotated[
+    Annotated[NewCanary, Tag("canary")] | Annotated[NewABTest, Tag("ab_test")],
+    Discriminator(
+        _kind,
+        custom_error_type=UNION_TAG,
+        custom_error_message="must be 'canary' or 'ab_test'",
+        custom_error_context={"field": "kind"},
+    ),
+    Body(openapi_examples=_EXAMPLES),
+]

@@ -1,0 +1,81 @@
+"""What an experiment would do, and what is doubtful about it, in sentences. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from services.api.planning import Traffic
+from services.domain.ab_test import ABTestDefinition
+from services.domain.experiment import CanaryDefinition, SequentialPolicy
+
+
+def canary_would(definition: CanaryDefinition, control: str) -> Iterator[str]:
+    """Return what starting the canary does, in order."""
+    plan, policy = definition.plan, definition.policy
+    steps = " → ".join(f"{step:.0%}" for step in plan.steps)
+    yield f"give {definition.treatment!r} {plan.steps[0]:.0%} of the units that {control!r} serves now"
+    yield (
+        f"climb {steps}, after at least {plan.step_minimum_seconds:g} s and {plan.step_minimum_units} units "
+        "at each step, while no guardrail fails or is in doubt"
+    )
+    if isinstance(policy, SequentialPolicy):
+        guards = ", ".join(guard.metric for guard in policy.guardrails)
+        alarms = f"at most {policy.alpha_rollback:.1%} false alarms"
+        yield f"roll back as soon as {guards} is shown to be worse ({alarms})"
+        yield f"promote when it is shown to be not worse by {policy.margin_promote:.1%}"
+    else:
+        yield f"roll back when it is worse by {policy.margin:.1%} over {policy.window_minutes} minutes"
+    at_the_end = "roll back" if plan.deadline_policy == "rollback" else "hold and say so"
+    yield f"{at_the_end} if nothing is decided after {plan.planned_duration_minutes} minutes"
+
+
+def ab_test_would(definition: ABTestDefinition) -> Iterator[str]:
+    """Return what starting the test does, in order."""
+    weights = ", ".join(f"{variant.key!r} {variant.weight:.0%}" for variant in definition.variants)
+    yield f"split {definition.traffic_share:.0%} of the route's units: {weights}; the others get the control"
+    yield f"compare them on {', '.join(definition.goals)}, corrected for looking at several"
+    if definition.guardrails:
+        guards = ", ".join(guard.metric for guard in definition.guardrails)
+        yield f"roll back as soon as {guards} of a treatment is shown to be worse than its margin"
+    winner = "promote it" if definition.on_winner == "promote" else "hold and say so"
+    yield f"{winner} if a treatment wins"
+    yield f"be readable by fixed-horizon methods after {definition.planned_duration_minutes / 1440:.1f} days"
+
+
+def canary_warnings(definition: CanaryDefinition, traffic: Traffic) -> Iterator[str]:
+    """Return what makes the canary slower, or less sure, than its team may think."""
+    plan, rate = definition.plan, traffic.requests_per_second
+    if not rate:
+        yield "the route had no traffic lately; a canary holds until there is some"
+        return
+    seconds = 0.0
+    for share in plan.steps:
+        seconds += max(plan.step_minimum_seconds, plan.step_minimum_units / (rate * share))
+    if seconds > plan.planned_duration_minutes * 60:
+        yield (
+            f"its steps take {seconds / 60:,.0f} minutes on this traffic, which is more than the planned "
+            f"{plan.planned_duration_minutes}"
+        )
+    if not isinstance(definition.policy, SequentialPolicy):
+        yield "the windowed rule has no guaranteed rate of false alarms (docs/decisions/0007)"
+
+
+def ab_test_warnings(definition: ABTestDefinition, traffic: Traffic) -> Iterator[str]:
+    """Return what makes the test slower, or less sure, than its team may think."""
+    rate = traffic.requests_per_second * definition.traffic_share
+    if not rate:
+        yield "the route had no traffic lately; a test finds nothing without any"
+    for variant in definition.variants:
+        expected = rate * variant.weight * definition.planned_duration_minutes * 60
+        if 0 < expected < definition.minimum_units:
+            yield (
+                f"{variant.key!r} gets some {expected:,.0f} units by the planned end, and minimum_units is "
+                f"{definition.minimum_units:,}"
+            )
+    sources = {metric.source for metric in definition.metrics if metric.key in definition.goals}
+    if "cost" in sources:
+        yield "cost is only known of endpoints that have prices"
+    if any(source.startswith("feedback:") for source in sources):
+        yield "a goal waits for feedback: it is only known of requests that somebody reports on"
+    if len(definition.goals) > 5:
+        yield f"{len(definition.goals)} goals share one error budget: each has to be the clearer"

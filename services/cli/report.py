@@ -1,0 +1,155 @@
+"""``headgate report``: one experiment's part of the SQL contract as files and figures, and in a few lines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from analytics import plots, report
+from analytics.results import Insufficient
+from services.cli import frames
+from services.domain.experiment import CanaryDefinition, SequentialPolicy
+from services.storage import contract
+from services.storage.session import create_engine
+from services.storage.settings import DatabaseSettings
+
+Frames = Mapping[str, pd.DataFrame]
+FIGURE_FORMATS = ("png", "svg")
+
+
+async def list_experiments(settings: DatabaseSettings) -> str:
+    """Return a line for each experiment."""
+    async with _connected(settings) as connection:
+        rows = await contract.list_experiments(connection)
+    width = max((len(row[0]) for row in rows), default=0)
+    return "\n".join(
+        f"{key:<{width}}  {kind:<7}  {status:<7}  on {route}" for key, kind, status, route in rows
+    )
+
+
+async def read(settings: DatabaseSettings, key: str, *, exposures: bool, segments: bool) -> Frames:
+    """Return an experiment's frames, all of one moment."""
+    async with _connected(settings) as connection:
+        found = await contract.read_experiment(connection, key, exposures=exposures, segments=segments)
+    return {name: frames.frame_of(rows) for name, rows in found.items()}
+
+
+def write(by_name: Frames, out: Path, *, formats: frozenset[str], figures: bool) -> str:
+    """Write frames and figures into a directory, and return a summary."""
+    out.mkdir(parents=True, exist_ok=True)
+    written = frames.write(by_name, out, formats)
+    if figures:
+        written += draw(by_name, out)
+    return "\n".join([*summary(by_name), f"{len(written)} files in {out}"])
+
+
+def summary(by_name: Frames) -> list[str]:
+    """Say in a few lines what was tested, whether the data are sound, and what came out."""
+    experiment = by_name["experiments"].iloc[0]
+    lines = [_headline(experiment)]
+    lines += [_variant(row) for _, row in _present(by_name["variant_totals"]).iterrows()]
+    troubles = report.problems(by_name["data_quality"])
+    lines.append(
+        "data: " + (", ".join(f"{row.n:,} {row.kind}" for row in troubles.itertuples()) or "no harm noticed")
+    )
+    differences = report.results(_present(by_name["experiment_results"]), method="sequential")
+    lines += [_difference(row) for _, row in differences.iterrows()]
+    lines += [f"{row.decided_at:%Y-%m-%d %H:%M} {row.action}: {row.reason}"
+              for row in by_name["decision_log"].itertuples()]  # fmt: skip
+    return lines
+
+
+def draw(by_name: Frames, out: Path) -> list[Path]:
+    """Draw what there are data for, as PNG and SVG, and return the files."""
+    figures = {}
+    present = {name: _present(frame) for name, frame in by_name.items()}
+    control = str(by_name["experiments"].iloc[0]["control"])
+    differences = report.results(present["experiment_results"], method="sequential")
+    if len(differences):
+        figures["differences"] = plots.forest(differences)
+    for metric, variant in differences[["metric", "variant"]].itertuples(index=False):
+        course = report.course(present["experiment_results_history"], metric=metric, variant=variant)
+        if len(course):
+            figures[f"course_{metric}_{variant}"] = plots.interval_course(
+                course, title=f"{metric}, {variant}"
+            )
+    if len(present["canary_health_by_minute"]):
+        figures |= _canary_figures(by_name["experiments"].iloc[0], present["canary_health_by_minute"])
+    for source in present["sketches"]["source"].unique():
+        distribution = report.distribution(present["sketches"], source=source)
+        figures[source] = plots.distribution(distribution, source=source, control=control)
+    written = []
+    for name, figure in figures.items():
+        for suffix in FIGURE_FORMATS:
+            written.append(out / f"{name.replace('/', '_')}.{suffix}")
+            plots.save(figure, written[-1])
+    return written
+
+
+def _canary_figures(experiment: pd.Series, by_minute: pd.DataFrame) -> dict[str, Figure]:
+    definition = json.loads(experiment["definition"])
+    plan, policy = definition.get("plan", {}), definition.get("policy", {})
+    defaults, planned = SequentialPolicy(), CanaryDefinition(treatment="").plan.planned_duration_minutes
+    margin = policy.get("margin_promote", defaults.margin_promote)
+    difference = report.canary_difference(by_minute)
+    figures = {"error_rates": plots.error_rates(report.error_rates(by_minute), difference)}
+    evidence = report.canary_evidence(
+        by_minute, planned_minutes=plan.get("planned_duration_minutes", planned), margin_promote=margin
+    )
+    if not isinstance(evidence, Insufficient):
+        figures["evidence"] = plots.canary_evidence(
+            evidence,
+            alpha_rollback=policy.get("alpha_rollback", defaults.alpha_rollback),
+            alpha_promote=policy.get("alpha_promote", defaults.alpha_promote) / 2.0,
+        )
+    return figures
+
+
+@asynccontextmanager
+async def _connected(settings: DatabaseSettings) -> AsyncIterator[AsyncConnection]:
+    """A connection that sees one snapshot."""
+    engine = create_engine(settings, application_name="headgate-report", idle_in_transaction_seconds=600.0)
+    try:
+        async with engine.connect() as connection:
+            yield await connection.execution_options(isolation_level="REPEATABLE READ")
+    finally:
+        await engine.dispose()
+
+
+def _present(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the newest phase."""
+    if "phase" not in frame or frame.empty:
+        return frame
+    newest: pd.DataFrame = frame[frame["phase"] == frame["phase"].max()]
+    return newest
+
+
+def _headline(experiment: pd.Series) -> str:
+    conclusion = experiment["conclusion"]
+    ended = f", {conclusion}" if isinstance(conclusion, str) else ""
+    return (
+        f"{experiment['key']}: {experiment['kind']} on {experiment['route_key']}, {experiment['status']}"
+        f"{ended}, phase {experiment['phase']}"
+    )
+
+
+def _variant(row: pd.Series) -> str:
+    return (
+        f"  {row['variant_key']} ({row['role']}): {row['units']:,} units, {row['requests']:,} requests, "
+        f"{row['error_rate']:.2%} errors, {row['mean_latency_seconds']:.3g} s"
+    )
+
+
+def _difference(row: pd.Series) -> str:
+    if isinstance(row["insufficient"], str):
+        return f"  {row['metric']}, {row['variant']}: {row['insufficient']}"
+    return (
+        f"  {row['metric']}, {row['variant']}: {row['point']:+.1%} "
+        f"[{row['lower']:+.1%}, {row['upper']:+.1%}]{' clear' if row['clear'] else ''}"
+    )

@@ -1,0 +1,111 @@
+"""From the sums of a variant to the sums, and the estimate, of one metric."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from analytics.betting import Floats
+from analytics.buckets import BucketSums, bucketed_mean
+from analytics.cuped import adjusted_mean, adjustment
+from analytics.estimates import Estimate
+from analytics.results import Insufficient
+from services.domain.bucket_table import BucketTable, Integers
+from services.domain.metric import FEEDBACK_SCALE, UNITS, Metric, column_of, source_of
+
+REQUESTS = "requests"
+_EVERY_REQUEST = "error"
+"""A column that every request has a value of: its number of values is the number of requests."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class MetricSums:
+    """Sums of one metric in one variant.
+
+    ``clock`` is what a confidence sequence over it runs in: values, or units for a metric per unit.
+    ``events`` is the number of units with at least one, where the metric is the share of those.
+    """
+
+    sums: BucketSums
+    clock: float
+    events: int | None = None
+
+
+def metric_sums(metric: Metric, table: BucketTable) -> MetricSums | Insufficient:
+    """Return the metric's sums over the analysis buckets, in its unit.
+
+    What lies in a bucket whose denominator is 0 cannot be divided by anything and is left out: values of a
+    unit that was first served by another variant.
+    """
+    column = column_of(metric)
+    values, counted = _plane(table, column.key, metric.source)
+    if values is None or counted is None:
+        return Insufficient(f"{column.key} was not summed for this experiment")
+    # The sum of such a column counts units, whatever the source is scaled by.
+    numerator = values / (1 if column.first_of_unit else source_of(metric.source).scale)
+    if metric.per == "unit":
+        return _per_unit(metric, table, numerator, values)
+    if metric.denominator is None:
+        n = counted.astype(np.float64)
+        return MetricSums(BucketSums(n, np.where(n > 0.0, numerator, 0.0)), float(n.sum()))
+    return _ratio(metric.denominator, table, numerator, counted)
+
+
+def _ratio(
+    denominator: str, table: BucketTable, numerator: Floats, counted: Integers
+) -> MetricSums | Insufficient:
+    whole, _ = _plane(table, denominator, denominator)
+    if whole is None:
+        return Insufficient(f"{denominator} was not summed for this experiment")
+    divided_by = whole / source_of(denominator).scale
+    if (divided_by < 0.0).any():
+        return Insufficient(f"the sum of {denominator} is negative: a ratio to it means nothing")
+    sums = BucketSums(divided_by, np.where(divided_by > 0.0, numerator, 0.0))
+    return MetricSums(sums, max(float(counted.sum()), 1.0))
+
+
+def _per_unit(metric: Metric, table: BucketTable, numerator: Floats, values: Integers) -> MetricSums:
+    units = table.n(UNITS.key).astype(np.float64)
+    served = units > 0.0
+    covariate = np.where(served, table.total(UNITS.key) / FEEDBACK_SCALE, 0.0)
+    sums = BucketSums(units, np.where(served, numerator, 0.0), covariate)
+    events = int(values.sum()) if metric.kind == "proportion" else None
+    return MetricSums(sums, float(units.sum()), events)
+
+
+def _plane(table: BucketTable, key: str, source: str) -> tuple[Integers | None, Integers | None]:
+    """The sum and the number of values of a column; a request's number of requests is 1."""
+    if source == REQUESTS:
+        n = table.n(_EVERY_REQUEST)
+        return n, n
+    if not table.has(key):
+        return None, None
+    return table.total(key), table.n(key)
+
+
+def estimate(sums: MetricSums | Insufficient) -> Estimate | Insufficient:
+    """Return the metric's mean in one variant, with its cluster-robust variance."""
+    if isinstance(sums, Insufficient):
+        return sums
+    if not sums.sums.total_n:
+        return Insufficient("no values are counted yet")
+    return bucketed_mean(sums.sums, sample_size=sums.clock)
+
+
+def adjusted_estimates(
+    variants: Sequence[MetricSums | Insufficient],
+) -> tuple[Estimate | Insufficient, ...] | Insufficient:
+    """Return every variant's mean after what was known of its units before (CUPED), or why there is none.
+
+    For metrics per unit only: how many requests a unit makes may be the treatment's doing, so a covariate
+    per request is not from before the experiment.
+    """
+    known = [one.sums for one in variants if not isinstance(one, Insufficient)]
+    if len(known) < len(variants) or any(sums.x is None for sums in known):
+        return Insufficient("only metrics per unit are adjusted by a covariate")
+    found = adjustment(known)
+    if isinstance(found, Insufficient):
+        return found
+    return tuple(adjusted_mean(sums, found) for sums in known)

@@ -1,0 +1,92 @@
+"""What a route can decide about a unit. There are few such choices, so each is made once and kept."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from services.domain.assignment import BASIS_POINTS
+from services.domain.configuration import ExperimentConfig, RouteConfig
+from services.domain.events import AssignedTo, Role
+from services.gateway.ab_test import ServedTest
+from services.gateway.inbound.heads import lines
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a request gets. ``assignments`` holds only what its unit was really randomised in.
+
+    ``fields`` are the lines of the answer's head that tell it. ``test`` is None unless the unit is in it.
+    """
+
+    variant_key: str
+    fields: bytes
+    assignments: tuple[AssignedTo, ...] = ()
+    test: ServedTest | None = None
+
+
+class Choices:
+    """All choices of one route at one version of its configuration, made when they are first needed."""
+
+    __slots__ = ("_config", "_made", "_test", "plain")
+
+    def __init__(self, config: RouteConfig, test: ServedTest | None) -> None:
+        self._config = config
+        self._test = test
+        self._made: dict[tuple[Role | None, bool, int | None, bool], Choice] = {}
+        self.plain = self.of(None, False)
+        """The choice of a route without any experiment."""
+
+    def of(
+        self, role: Role | None, canary_blind: bool, index: int | None = None, test_blind: bool = False
+    ) -> Choice:
+        """Return a choice by the unit's role in the canary and its variant in the test, None for neither.
+
+        ``canary_blind`` and ``test_blind`` say that nobody measures them.
+        """
+        key = role, canary_blind, index, test_blind
+        choice = self._made.get(key)
+        if choice is None:
+            choice = self._made[key] = self._make(*key)
+        return choice
+
+    def _make(self, role: Role | None, canary_blind: bool, index: int | None, test_blind: bool) -> Choice:
+        config, canary, test = self._config, self._config.experiment, self._test
+        variant_key = config.stable
+        assignments: list[AssignedTo] = []
+        told: list[tuple[bytes, str]] = []
+        if canary is not None and role is not None:
+            variant_key = canary.treatment if role is Role.TREATMENT else canary.control
+            assignments.append(_assigned(canary, role))
+            told.append((b"x-headgate-experiment", canary.key))
+        if test is not None and index is not None:
+            variants = test.config.variants
+            # The control of a test is whatever the route serves without it.
+            variant_key = variants[index] if index else variant_key
+            assignments.append(test.assignments[index])
+            told += [(b"x-headgate-test", test.config.key), (b"x-headgate-test-variant", variants[index])]
+        blind = [one.key for one, is_ in ((canary, canary_blind), (config.test, test_blind)) if one and is_]
+        if blind:
+            told.append((b"x-headgate-blind", ", ".join(blind)))
+        fields = _lines(config, variant_key, told)
+        return Choice(variant_key, fields, tuple(assignments), None if index is None else test)
+
+
+def _assigned(canary: ExperimentConfig, role: Role) -> AssignedTo:
+    share_bp = canary.treatment_share_bp
+    propensity_bp = share_bp if role is Role.TREATMENT else BASIS_POINTS - share_bp
+    return AssignedTo(canary.experiment_id, canary.phase, role, propensity_bp)
+
+
+def _lines(config: RouteConfig, variant_key: str, told: list[tuple[bytes, str]]) -> bytes:
+    fields = [
+        (b"x-headgate-route", config.key),
+        (b"x-headgate-variant", variant_key),
+        (b"x-headgate-allocation", str(config.allocation_version)),
+        *told,
+    ]
+    return lines((name, _unprintable(b"?", text.encode())) for name, text in fields)
+
+
+_unprintable = re.compile(rb"[\x00-\x1f\x7f]").sub
+"""A key from the configuration must not end its line."""

@@ -1,0 +1,188 @@
+"""Adding observations to the bucket sums, column by column, for all experiments at once.
+
+What has a value where:
+
+- ``error`` and ``content_filter``: every request, 1 or 0.
+- ``latency`` and ``log_latency``: requests whose answer arrived whole (status ok). How long a failure took is
+  no time to an answer, and failing fast is not being fast.
+- ``first_token``, tokens and ``cost``: requests that have them; ``total_tokens``: those with either kind.
+- ``units``: first requests, with the covariate.
+- ``feedback:…``: reports.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.domain.assignment import analysis_bucket
+from services.domain.bucket_table import Integers
+from services.domain.metric import FEEDBACK, FEEDBACK_SCALE, SKETCHED, SOURCES, UNITS, Column
+from services.domain.status import OutcomeStatus
+from services.workers.lines import FIRST_ERROR, FIRST_FILTER, FIRST_REQUEST
+from services.workers.observations import MISSING, Columns, Report
+from services.workers.places import Place, Places
+from services.workers.sketches import Gathered
+
+LARGEST_COVARIATE = 1e6
+
+Present = tuple[NDArray[np.intp] | None, Integers]
+"""Which pairs have a value (None: all), and the value of each of those."""
+
+
+@dataclass
+class Pairs:
+    """Outcomes and the places they are added to.
+
+    Attributes:
+        columns: the outcomes.
+        outcomes: shape (pairs,), indices into the columns.
+        marks: shape (pairs,).
+        numbers: shape (pairs,), the place's number.
+        rows: shape (pairs,), where the row of the outcome's bucket begins in the array of all places.
+    """
+
+    columns: Columns
+    outcomes: Integers
+    marks: Integers
+    numbers: Integers
+    rows: Integers
+
+    @classmethod
+    def of(
+        cls,
+        columns: Columns,
+        outcomes: Integers,
+        marks: Integers,
+        own: list[Place],
+        where: Integers,
+        partitions: int,
+    ) -> Pairs:
+        """From pairs and, for each, the index of its place in ``own``."""
+        starts = np.array([place.start for place in own], np.int64)[where]
+        widths = np.array([place.width for place in own], np.int64)[where]
+        last = np.array([place.buckets - 1 for place in own], np.int64)[where]
+        local: Integers = np.minimum(columns.buckets[outcomes] // partitions, last)
+        rows: Integers = starts + local * widths
+        numbers = np.array([place.number for place in own], np.int64)[where]
+        return cls(columns, outcomes, marks, numbers, rows)
+
+    def only(self, chosen: NDArray[np.bool_]) -> Pairs:
+        """These pairs."""
+        return Pairs(
+            self.columns, self.outcomes[chosen], self.marks[chosen], self.numbers[chosen], self.rows[chosen]
+        )
+
+    def values(self, column: Column) -> Present | None:
+        """Return what is added to a column; None where its values are none of an outcome's."""
+        if column.first_of_unit:
+            mark = {"error": FIRST_ERROR, "content_filter": FIRST_FILTER}.get(column.source)
+            return None if mark is None else (None, (self.marks & mark != 0).astype(np.int64))
+        read = _READERS.get(column.source)
+        if read is None:
+            return None
+        present, values = read(self)
+        return present, values if column.cap is None else np.minimum(values, column.cap)
+
+    @cached_property
+    def completed(self) -> NDArray[np.intp]:
+        """The pairs whose answer arrived whole, and took some time."""
+        columns, outcomes = self.columns, self.outcomes
+        is_whole = (columns.statuses == OutcomeStatus.OK) & (columns.latency > 0)
+        return np.flatnonzero(is_whole[outcomes])
+
+
+def add_outcomes(places: Places, gathered: Gathered, pairs: Pairs, columns: Sequence[Column]) -> None:
+    """Add outcomes to places that all have these columns."""
+    for position, column in enumerate(columns):
+        found = pairs.values(column)
+        if found is None:
+            continue
+        present, values = found
+        rows = pairs.rows if present is None else pairs.rows[present]
+        # Added up as whole numbers: exact, and the same in any order.
+        np.add.at(places.numbers, rows + 2 * position, 1)
+        np.add.at(places.numbers, rows + (2 * position + 1), values)
+    for source, name in enumerate(SKETCHED):
+        present, values = _READERS[name](pairs)
+        if present is not None and len(present):
+            buckets = pairs.columns.buckets[pairs.outcomes[present]]
+            gathered.add(pairs.numbers[present], source, buckets, values)
+
+
+def add_report(places: Places, report: Report, place: Place) -> None:
+    """Add a report to a place."""
+    bucket = min(analysis_bucket(report.unit_hash) // places.partitions, place.buckets - 1)
+    row = place.start + bucket * place.width
+    for position, column in enumerate(place.columns):
+        if column.source != FEEDBACK + report.name:
+            continue
+        value = report.is_first_true if column.first_of_unit else report.micros
+        if column.cap is not None:
+            value = min(value, column.cap)
+        places.numbers[row + 2 * position] += 1
+        places.numbers[row + 2 * position + 1] += value
+
+
+def _of_each(values: Callable[[Columns], Integers]) -> Callable[[Pairs], Present]:
+    """A source that every request has."""
+    return lambda pairs: (None, values(pairs.columns)[pairs.outcomes])
+
+
+def _where_known(values: Callable[[Columns], Integers]) -> Callable[[Pairs], Present]:
+    """A source that some requests have."""
+
+    def read(pairs: Pairs) -> Present:
+        of_pairs = values(pairs.columns)[pairs.outcomes]
+        present = np.flatnonzero(of_pairs != MISSING)
+        return present, of_pairs[present]
+
+    return read
+
+
+def _latency(pairs: Pairs) -> Present:
+    return pairs.completed, pairs.columns.latency[pairs.outcomes[pairs.completed]]
+
+
+def _log_latency(pairs: Pairs) -> Present:
+    present, latency = _latency(pairs)
+    logarithms = np.log(latency / SOURCES["latency"].scale) * SOURCES["log_latency"].scale
+    return present, np.rint(logarithms).astype(np.int64)
+
+
+def _total_tokens(columns: Columns) -> Integers:
+    prompt, completion = columns.prompt_tokens, columns.completion_tokens
+    total = np.maximum(prompt, 0) + np.maximum(completion, 0)
+    return np.where((prompt == MISSING) & (completion == MISSING), MISSING, total)
+
+
+def _units(pairs: Pairs) -> Present:
+    present = np.flatnonzero(pairs.marks & FIRST_REQUEST)
+    outcomes = pairs.columns.observations.outcomes
+    covariates = [_covariate(outcomes[place].covariate) for place in pairs.outcomes[present].tolist()]
+    return present, np.array(covariates, np.int64)
+
+
+def _covariate(value: float | None) -> int:
+    if value is None or not math.isfinite(value):
+        return 0
+    return round(max(-LARGEST_COVARIATE, min(value, LARGEST_COVARIATE)) * FEEDBACK_SCALE)
+
+
+_READERS: dict[str, Callable[[Pairs], Present]] = {
+    UNITS.source: _units,
+    "error": _of_each(lambda columns: columns.failed.astype(np.int64)),
+    "content_filter": _of_each(lambda columns: columns.filtered.astype(np.int64)),
+    "latency": _latency,
+    "log_latency": _log_latency,
+    "first_token": _where_known(lambda columns: columns.first_token),
+    "prompt_tokens": _where_known(lambda columns: columns.prompt_tokens),
+    "completion_tokens": _where_known(lambda columns: columns.completion_tokens),
+    "total_tokens": _where_known(_total_tokens),
+    "cost": _where_known(lambda columns: columns.cost),
+}

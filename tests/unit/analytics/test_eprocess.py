@@ -1,0 +1,50 @@
+"""Re-arming with a memory of closed ticks: the same bits, whatever was remembered."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from analytics.eprocess import PathMemory, re_armed
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.lists(st.integers(1, 60), min_size=1, max_size=6),
+    st.sampled_from([1, 8, 40]),
+    st.sampled_from([5, 60, 1_440]),
+)
+def test_a_memory_changes_no_bit(seed: int, lengths: list[int], bets: int, planned: int) -> None:
+    """Ticks come, the open one changes, now and then a closed one does, and some are gone again."""
+    random = np.random.default_rng(seed)
+    ticks = np.cumsum(random.integers(1, 4, 60)).astype(np.int64)
+    gained = random.normal(0.0, 20.0, (60, bets))
+    memory = PathMemory()
+    for length in lengths:
+        gained[length - 1] += random.normal(0.0, 1.0, bets)
+        if random.random() < 0.2:
+            gained[random.integers(length)] += 1.0
+        given_now = gained[:length].copy()
+        with_memory = re_armed(given_now, ticks[:length], first_tick=1, planned_ticks=planned, memory=memory)
+        without = re_armed(given_now, ticks[:length], first_tick=1, planned_ticks=planned)
+        assert with_memory.tobytes() == without.tobytes()
+
+
+def test_a_memory_of_another_plan_or_of_other_bets_is_not_used() -> None:
+    random = np.random.default_rng(1)
+    memory, ticks = PathMemory(), np.arange(1, 21, dtype=np.int64)
+    for bets, planned in ((8, 60), (8, 30), (40, 30)):
+        gained = random.normal(0.0, 1.0, (20, bets))
+        found = re_armed(gained, ticks, first_tick=1, planned_ticks=planned, memory=memory)
+        assert (found == re_armed(gained, ticks, first_tick=1, planned_ticks=planned)).all()
+
+
+def test_only_what_is_new_is_looked_for() -> None:
+    gained, ticks = np.ones((20, 8)), np.arange(1, 21, dtype=np.int64)
+    memory = PathMemory()
+    re_armed(gained[:15], ticks[:15], first_tick=1, planned_ticks=60, memory=memory)
+    assert memory.unchanged(gained, ticks, (1, 60)) == 15
+    changed = gained.copy()
+    changed[9, 3] += 1e-16 + 1e-15
+    assert memory.unchanged(changed, ticks, (1, 60)) == 9
+    assert memory.unchanged(gained, ticks + 1, (1, 60)) == 0

@@ -1,0 +1,164 @@
+"""Rows in long form, read by variant and by comparison."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from services.api.result_rows import (
+    Reading,
+    comparisons,
+    is_significant,
+    sample_ratio,
+    still_needed,
+    variant_results,
+)
+from services.domain.ab_test import ABTestDefinition, WeightedVariant
+from services.domain.experiment import CanaryDefinition, Experiment
+from services.domain.metric import BUILT_IN
+from services.domain.results import ResultRow
+from services.storage.phase_totals import VariantTotals
+from services.storage.phases import Phase, PhaseSplit
+
+STARTED = datetime(2026, 11, 20, 12, tzinfo=UTC)
+TEST = ABTestDefinition(
+    variants=(WeightedVariant("old", 0.5), WeightedVariant("new", 0.5)),
+    goals=("satisfaction_rate",),
+    secondary=("cost",),
+    metrics=tuple(BUILT_IN[key] for key in ("satisfaction_rate", "cost", "error_rate")),
+    planned_duration_minutes=60,
+)
+
+
+def experiment(definition: Any = TEST) -> Experiment:
+    return Experiment(
+        experiment_id=UUID(int=1),
+        key="e",
+        route_key="chat",
+        kind="ab_test" if definition is TEST else "canary",
+        status="running",
+        conclusion=None,
+        definition=definition,
+        control="old",
+        phase=1,
+        created_at=STARTED,
+    )
+
+
+def reading(*rows: ResultRow, definition: Any = TEST, whole: bool = True) -> Reading:
+    split = PhaseSplit(("old", "new"), (5_000, 5_000), 10_000) if definition is TEST else None
+    return Reading(
+        experiment=experiment(definition),
+        phase=Phase(1, split, STARTED, None),
+        rows=rows,
+        totals={0: VariantTotals(units=10, requests=40, errors=2, latency_us=20_000_000)},
+        whole=whole,
+    )
+
+
+def row(statistic: str, metric: str = "satisfaction_rate", **changes: Any) -> ResultRow:
+    fixed = {"variant": "new", "comparison_to": "old", "method": "sequential", "always_valid": True}
+    return ResultRow(metric=metric, statistic=statistic, **fixed | changes)
+
+
+def test_a_variant_has_its_totals_and_every_metric() -> None:
+    mean = row("mean", variant="old", comparison_to="", point=0.7, lower=0.6, upper=0.8, level=0.95, n=9)
+    control, treatment = variant_results(reading(mean))
+
+    assert (control.units, control.requests, control.error_rate) == (10, 40, 0.05)
+    assert control.latency_mean_seconds == 0.5
+    assert control.satisfaction_rate == 0.7
+    (figure,) = control.metrics
+    assert (figure.role, figure.unit, figure.may_be_peeked_at) == ("goal", "fraction", True)
+    assert (treatment.role, treatment.units, treatment.error_rate) == ("treatment", 0, None)
+
+
+def test_a_segment_has_no_totals_of_its_own() -> None:
+    control, _ = variant_results(reading(whole=False))
+    assert (control.units, control.requests, control.latency_mean_seconds) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "significant"),
+    [
+        ({"p_value": 0.04}, True),
+        ({"p_value": 0.06}, False),
+        ({"p_value": 0.04, "adjusted_p_value": 0.08}, False),
+        ({"lower": 0.01, "upper": 0.2}, True),
+        ({"lower": -0.01, "upper": 0.2}, False),
+        ({}, None),
+    ],
+)
+def test_significance(changes: dict[str, float], significant: bool | None) -> None:
+    assert is_significant(row("absolute_difference", **changes), 0.05) is significant
+
+
+def test_a_chance_is_no_test() -> None:
+    assert is_significant(row("chance_to_beat_control", point=0.99), 0.05) is None
+
+
+def test_what_may_not_be_peeked_at_says_from_when_on_it_can_be_read() -> None:
+    fixed = row("absolute_difference", method="fixed_horizon", always_valid=False, level=0.95, p_value=0.01)
+    (found,) = comparisons(reading(fixed))
+
+    assert not found.may_be_peeked_at
+    assert found.readable_from == STARTED + timedelta(minutes=60)
+    assert (found.significant, found.better) == (True, "higher")
+
+
+def test_roles() -> None:
+    rows = [row("absolute_difference", metric) for metric in ("satisfaction_rate", "cost", "error_rate")]
+    rows.append(row("absolute_difference", "latency_mean"))
+    roles = [one.role for one in comparisons(reading(*rows))]
+    assert roles == ["goal", "secondary", "guardrail", "shown"]
+
+
+@pytest.mark.parametrize(
+    ("statistic", "p_value", "significant"),
+    [
+        ("e_value_worse", 0.009, True),
+        ("e_value_worse", 0.02, False),
+        ("e_value_not_worse", 0.02, True),
+        ("e_value_not_worse", 0.03, False),
+    ],
+)
+def test_a_canarys_tests_have_budgets_of_their_own(statistic: str, p_value: float, significant: bool) -> None:
+    canary = CanaryDefinition(treatment="new")
+    (found,) = comparisons(
+        reading(row(statistic, "error_rate", point=50.0, p_value=p_value), definition=canary)
+    )
+    assert (found.role, found.significant) == ("guardrail", significant)
+
+
+def test_what_is_still_needed_in_units_and_time() -> None:
+    (found,) = still_needed(
+        reading(row("units_needed", point=1_000.2, n=400), row("minutes_needed", point=90.0))
+    )
+
+    assert (found.units, found.units_needed, found.units_missing) == (400, 1_001, 601)
+    assert found.minutes_missing == 90.0
+    assert "after 601 more units of both, some 90 minutes from now" in found.sentence
+
+
+def test_what_nobody_knows_says_why() -> None:
+    (found,) = still_needed(reading(row("units_needed", insufficient="the effect is 0", n=400)))
+    assert (found.units_needed, found.units_missing, found.sentence) == (None, None, "the effect is 0")
+
+
+@pytest.mark.parametrize(("p_value", "flagged"), [(0.5, False), (0.0001, True), (None, None)])
+def test_a_sample_ratio_that_cannot_be_is_flagged(p_value: float | None, flagged: bool | None) -> None:
+    rows = [
+        row("sample_ratio", "", variant=key, comparison_to="", point=share, n=n, p_value=p_value)
+        for key, share, n in (("old", 0.6, 60), ("new", 0.4, 40))
+    ]
+    found = sample_ratio(reading(*rows))
+
+    assert found is not None
+    assert found.flagged is flagged
+    assert (found.variants["new"].share, found.variants["new"].assigned_share) == (0.4, 0.5)
+    assert ("can be trusted" in found.sentence) is bool(flagged)
+
+
+def test_no_sample_ratio_without_rows() -> None:
+    assert sample_ratio(reading()) is None

@@ -1,0 +1,61 @@
+"""What callers read instead of a validator's own words."""
+
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from services.api.experiment_bodies import NewExperiment
+from services.api.problems import _field_error
+
+CANARY: dict[str, Any] = {"key": "c", "route": "r", "treatment": "new"}
+TEST: dict[str, Any] = {
+    "key": "t",
+    "route": "r",
+    "kind": "ab_test",
+    "variants": [{"key": "a"}, {"key": "b"}],
+    "goals": ["cost"],
+}
+ADAPTER: TypeAdapter[Any] = TypeAdapter(NewExperiment)
+
+
+def errors(body: Any) -> list[tuple[str, str]]:
+    with pytest.raises(ValidationError) as caught:
+        ADAPTER.validate_python(body)
+    found = [_field_error({**error, "loc": ("body", *error["loc"])}) for error in caught.value.errors()]
+    return [(one["field"], one["message"]) for one in found]
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "message"),
+    [
+        ({}, "key", "is missing"),
+        (CANARY | {"key": "A B"}, "key", "must be of a-z, 0-9 and . _ -"),
+        (CANARY | {"kind": "guess"}, "kind", "must be 'canary' or 'ab_test'"),
+        (CANARY | {"kind": None}, "kind", "must be 'canary' or 'ab_test'"),
+        (CANARY | {"kind": ["canary"]}, "kind", "must be 'canary' or 'ab_test'"),
+        (CANARY | {"policy": {"type": "guess"}}, "policy.type", "must be 'sequential' or 'threshold'"),
+        (CANARY | {"policy": 1}, "policy", "must be a JSON object"),
+        (CANARY | {"plan": {"steps": 0.5}}, "plan.steps", "must be a list"),
+        (CANARY | {"plan": {"steps": ["x"]}}, "plan.steps[0]", "must be a number"),
+        (CANARY | {"plan": {"step_minimum_units": 1.5}}, "plan.step_minimum_units", "must be a whole number"),
+        (CANARY | {"on_blind": "x"}, "on_blind", "must be 'control' or 'hold'"),
+        (CANARY | {"lease_limit_seconds": float("nan")}, "lease_limit_seconds", "neither infinite nor NaN"),
+        (CANARY | {"goals": []}, "goals", "unknown field"),
+        (TEST | {"goals": ["a", "a"]}, "goals", "names the same thing twice"),
+        (TEST | {"goals": [str(n) for n in range(21)]}, "goals", "must have at most 20 items"),
+        (TEST | {"covariate_header": ""}, "covariate_header", "must have at least 1 characters"),
+        (TEST | {"covariate_header": "a b"}, "covariate_header", "must be the name of a header"),
+        (TEST | {"treatment": "x"}, "treatment", "unknown field"),
+        (TEST | {"key": 1}, "key", "must be a string"),
+    ],
+)
+def test_a_mistake_is_a_sentence_about_a_field(body: Any, field: str, message: str) -> None:
+    found = dict(errors(body))
+    assert message in found[field]
+    assert not any("Input should" in sentence for sentence in found.values())
+
+
+@pytest.mark.parametrize("body", [[], 1, "x", None])
+def test_a_body_that_is_no_object(body: Any) -> None:
+    assert errors(body) == [("body", "must be a JSON object")]
