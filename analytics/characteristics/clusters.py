@@ -150,8 +150,8 @@ def _looked(
     with np.errstate(divide="ignore", invalid="ignore"):
         means = s.sum(axis=2) / total_n
         residuals = s - means[:, :, None] * n
-        squares = np.einsum("lvb,lvb->lv", residuals, residuals)
-        variances = filled / (filled - 1) * squares / total_n**2
+        residuals /= total_n[:, :, None] - n
+        variances = (filled - 1) / filled * np.einsum("lvb,lvb->lv", residuals, residuals)
     return Looked(means.T, variances.T, filled.min(axis=1), np.count_nonzero(s, axis=2).min(axis=1))
 
 

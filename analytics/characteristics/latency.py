@@ -51,28 +51,36 @@ def latency_scenarios() -> list[AnyScenario]:
 
 def interval_scenarios() -> list[AnyScenario]:
     """Heavy users, latencies of one unit alike: how often a 95 % interval misses the truth."""
-    settings = [
-        (2, 0.3, 1.0, Claim.COVERAGE),
-        (5, 0.3, 1.0, Claim.COVERAGE),
-        (5, 0.3, 1.25, Claim.COVERAGE),
-        (5, 0.8, 1.0, Claim.COVERAGE),
-        (50, 0.3, 1.0, Claim.NONE),
+    return [
+        _interval(2),
+        _interval(5),
+        _interval(5, slower=1.25),
+        _interval(5, correlation=0.8),
+        _interval(50),
+        _interval(50, share=0.05),
+        _interval(5, share=0.05),
+        _interval(5, tail=1.2),
+        _interval(50, tail=1.2),
+        _interval(50, tail=1.2, share=0.05),
     ]
-    found: list[AnyScenario] = []
-    for per_unit, correlation, slower, claim in settings:
-        truth = math.log(slower)
-        found.append(
-            Scenario(
-                f"intervals: ×{slower:g}, {per_unit} requests a unit, correlation {correlation:g}",
-                LogNormalLatencies(np.full(LOOKS, 0.5), slower, 1.0, per_unit, correlation),
-                (
-                    Policy("95% interval, buckets", MissedByInterval(truth), ALPHA, claim),
-                    Policy("95% interval, requests", MissedByInterval(truth, buckets=False), ALPHA),
-                ),
-                quick_runs=500,
-            )
-        )
-    return found
+
+
+def _interval(
+    per_unit: int, correlation: float = 0.3, slower: float = 1.0, tail: float = 1.5, share: float = 0.5
+) -> AnyScenario:
+    truth = math.log(slower)
+    name = f"intervals: ×{slower:g}, {per_unit} requests a unit, correlation {correlation:g}"
+    name += f", Pareto exponent {tail:g}" if tail != 1.5 else ""
+    name += f", share {share:.0%}" if share != 0.5 else ""
+    return Scenario(
+        name,
+        LogNormalLatencies(np.full(LOOKS, share), slower, 1.0, per_unit, correlation, tail),
+        (
+            Policy("95% interval, buckets", MissedByInterval(truth), ALPHA, Claim.COVERAGE),
+            Policy("95% interval, requests", MissedByInterval(truth, buckets=False), ALPHA),
+        ),
+        quick_runs=500,
+    )
 
 
 def _alike() -> list[AnyScenario]:

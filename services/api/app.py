@@ -22,6 +22,7 @@ from services.api import (
     metrics,
     results,
     routes,
+    shadow_comparisons,
     trail,
     variants,
     verbs,
@@ -62,7 +63,19 @@ def create_app(settings: ApiSettings, engine: AsyncEngine) -> FastAPI:
     add_problem_handlers(app)
     app.include_router(health.router)
     app.include_router(documentation.router)
-    for resource in (endpoints, variants, routes, metrics, experiments, dry_run, verbs, results, keys, trail):
+    for resource in (
+        endpoints,
+        variants,
+        routes,
+        metrics,
+        experiments,
+        dry_run,
+        verbs,
+        results,
+        shadow_comparisons,
+        keys,
+        trail,
+    ):
         app.include_router(resource.router, dependencies=[Depends(bearer)])
     return app
 

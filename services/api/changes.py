@@ -20,7 +20,7 @@ from services.messaging.records import decision_record
 from services.storage import audit, configuration, decisions, experiments, outbox, routes
 from services.storage.identifiers import new_id
 
-_NAMES: dict[ExperimentKind, str] = {"canary": "canary", "ab_test": "A/B test"}
+_NAMES: dict[ExperimentKind, str] = {"canary": "canary", "ab_test": "A/B test", "shadow": "shadow"}
 
 
 @dataclass(frozen=True, slots=True)

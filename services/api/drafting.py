@@ -8,11 +8,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.api.ab_test_bodies import NewABTest
 from services.api.canary_bodies import NewCanary
+from services.api.shadow_bodies import NewShadow
 from services.domain.ab_test import ABTestDefinition, check_ab_test
 from services.domain.errors import InvalidDefinition, NotFound
 from services.domain.experiment import CanaryDefinition, Definition, Experiment, check_definition
 from services.domain.metric import BUILT_IN, Metric
-from services.storage import metrics, routes, variants
+from services.domain.shadow import ShadowDefinition, check_shadow
+from services.storage import endpoints, metrics, routes, variants
 from services.storage.identifiers import new_id
 from services.storage.routes import Route
 
@@ -20,7 +22,7 @@ ALWAYS_MEASURED = (BUILT_IN["satisfaction_rate"],)
 """Summed for every test, named or not: what users report cannot be made up for later."""
 
 
-async def drafted(connection: AsyncConnection, body: NewCanary | NewABTest) -> Experiment:
+async def drafted(connection: AsyncConnection, body: NewCanary | NewABTest | NewShadow) -> Experiment:
     """Return the draft that is asked for. Raises InvalidDefinition, naming the field, for what is wrong."""
     route = await _route(connection, body.route)
     definition = await _definition(connection, body, route)
@@ -45,9 +47,13 @@ async def _route(connection: AsyncConnection, key: str) -> Route:
         raise InvalidDefinition("route", f"there is no route {key!r}; create it first") from None
 
 
-async def _definition(connection: AsyncConnection, body: NewCanary | NewABTest, route: Route) -> Definition:
+async def _definition(
+    connection: AsyncConnection, body: NewCanary | NewABTest | NewShadow, route: Route
+) -> Definition:
     if isinstance(body, NewCanary):
         return await _canary(connection, body, route)
+    if isinstance(body, NewShadow):
+        return await _shadow(connection, body, route)
     return await _ab_test(connection, body, route)
 
 
@@ -55,6 +61,26 @@ async def _canary(connection: AsyncConnection, body: NewCanary, route: Route) ->
     check_definition(body.definition, control=route.allocation.stable)
     await _check_variants(connection, {"treatment": body.treatment})
     return body.definition
+
+
+async def _shadow(connection: AsyncConnection, body: NewShadow, route: Route) -> ShadowDefinition:
+    definition = body.definition
+    check_shadow(definition, control=route.allocation.stable)
+    await _check_variants(connection, {"treatment": definition.treatment})
+    if definition.cost_limit_per_hour is not None:
+        await _check_prices(connection, definition.treatment)
+    return definition
+
+
+async def _check_prices(connection: AsyncConnection, variant_key: str) -> None:
+    """Raise InvalidDefinition where it would not be known what the variant's answers cost."""
+    variant = await variants.get(connection, variant_key)
+    for key in variant.endpoint_keys:
+        if (await endpoints.get(connection, key)).prices is None:
+            raise InvalidDefinition(
+                "cost_limit_per_hour",
+                f"needs the prices of endpoint {key!r}; set them with PUT /v1/endpoints/{key}",
+            )
 
 
 async def _ab_test(connection: AsyncConnection, body: NewABTest, route: Route) -> ABTestDefinition:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from fastapi import APIRouter
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.api import foretelling, planning
+from services.api import foretelling, planning, shadow_outlook
 from services.api.ab_test_bodies import NewABTest
 from services.api.canary_bodies import NewCanary
 from services.api.changes import check_room
 from services.api.common import PROBLEMS, Database
 from services.api.drafting import drafted
-from services.api.dry_run_views import DryRun, Obstacle, TrafficSeen
+from services.api.dry_run_views import Detectable, DryRun, Obstacle, TrafficSeen
 from services.api.experiment_bodies import NewExperiment
+from services.api.shadow_bodies import NewShadow
 from services.domain.errors import Conflict, InvalidDefinition
-from services.domain.experiment import CanaryDefinition, Experiment
+from services.domain.experiment import Experiment
 from services.storage import experiments, route_traffic
 from services.storage.route_traffic import RouteTraffic
 
@@ -39,7 +42,7 @@ async def dry_run(body: NewExperiment, database: Database) -> DryRun:
 
 
 async def _obstacles(
-    connection: AsyncConnection, body: NewCanary | NewABTest, experiment: Experiment
+    connection: AsyncConnection, body: NewCanary | NewABTest | NewShadow, experiment: Experiment
 ) -> list[Obstacle]:
     found = []
     if await experiments.is_taken(connection, body.key):
@@ -65,15 +68,23 @@ def _nothing_to_foretell(obstacle: Obstacle) -> DryRun:
 
 
 def _foretold(experiment: Experiment, seen: RouteTraffic, obstacles: list[Obstacle]) -> DryRun:
-    definition, traffic = experiment.definition, planning.Traffic.of(seen)
-    if isinstance(definition, CanaryDefinition):
-        would = foretelling.canary_would(definition, experiment.control)
-        warnings = foretelling.canary_warnings(definition, traffic)
-        detectable = planning.canary_plan(definition, traffic)
+    traffic = planning.Traffic.of(seen)
+    would: Iterable[str]
+    warnings: Iterable[str]
+    detectable: Iterable[Detectable] = ()
+    if experiment.kind == "canary":
+        canary = experiment.canary
+        would = foretelling.canary_would(canary, experiment.control)
+        warnings = foretelling.canary_warnings(canary, traffic)
+        detectable = planning.canary_plan(canary, traffic)
+    elif experiment.kind == "shadow":
+        would = shadow_outlook.would(experiment.shadow, experiment.control)
+        warnings = shadow_outlook.warnings(experiment.shadow, traffic)
     else:
-        would = foretelling.ab_test_would(definition)
-        warnings = foretelling.ab_test_warnings(definition, traffic)
-        detectable = planning.ab_test_plan(definition, traffic)
+        test = experiment.ab_test
+        would = foretelling.ab_test_would(test)
+        warnings = foretelling.ab_test_warnings(test, traffic)
+        detectable = planning.ab_test_plan(test, traffic)
     return DryRun(
         could_be_created=all(obstacle.blocks != "create" for obstacle in obstacles),
         could_be_started=not obstacles,

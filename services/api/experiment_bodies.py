@@ -10,6 +10,7 @@ from pydantic import Discriminator, Tag
 from services.api.ab_test_bodies import NewABTest
 from services.api.canary_bodies import NewCanary
 from services.api.sentences import UNION_TAG
+from services.api.shadow_bodies import NewShadow
 
 
 def _kind(body: Any) -> str:
@@ -27,14 +28,20 @@ _EXAMPLES = {
         "summary": "An A/B test: variants side by side, compared on metrics",
         "value": NewABTest.model_config["json_schema_extra"]["example"],  # type: ignore[index]
     },
+    "shadow": {
+        "summary": "A shadow: a variant that gets copies of requests, and serves nobody",
+        "value": NewShadow.model_config["json_schema_extra"]["example"],  # type: ignore[index]
+    },
 }
 
 NewExperiment = Annotated[
-    Annotated[NewCanary, Tag("canary")] | Annotated[NewABTest, Tag("ab_test")],
+    Annotated[NewCanary, Tag("canary")]
+    | Annotated[NewABTest, Tag("ab_test")]
+    | Annotated[NewShadow, Tag("shadow")],
     Discriminator(
         _kind,
         custom_error_type=UNION_TAG,
-        custom_error_message="must be 'canary' or 'ab_test'",
+        custom_error_message="must be 'canary', 'ab_test' or 'shadow'",
         custom_error_context={"field": "kind"},
     ),
     Body(openapi_examples=_EXAMPLES),

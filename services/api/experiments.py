@@ -9,7 +9,8 @@ from fastapi import APIRouter, Query
 from services.api.common import ADMIN, PROBLEMS, Database
 from services.api.drafting import drafted
 from services.api.experiment_bodies import NewExperiment
-from services.api.views import DecisionView, ExperimentView, Items
+from services.api.experiment_views import ExperimentView
+from services.api.views import DecisionView, Items
 from services.api.waiting import view_experiment
 from services.domain.experiment import ExperimentStatus
 from services.storage import audit, decisions, experiments

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from services.api import ab_tests, canaries
+from services.api import ab_tests, canaries, shadows
 from services.api.changes import Change
 from services.domain.experiment import ExperimentKind
 
@@ -26,6 +26,7 @@ class Pattern:
 PATTERNS: Mapping[ExperimentKind, Pattern] = {
     "canary": Pattern(canaries.start, canaries.pause, canaries.resume, canaries.stop, canaries.to_promote),
     "ab_test": Pattern(ab_tests.start, ab_tests.pause, ab_tests.resume, ab_tests.stop, ab_tests.to_promote),
+    "shadow": Pattern(shadows.start, shadows.pause, shadows.resume, shadows.stop, shadows.to_promote),
 }
 
 

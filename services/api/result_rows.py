@@ -19,7 +19,7 @@ from services.api.result_views import (
 )
 from services.domain.ab_test import ABTestDefinition
 from services.domain.assignment import BASIS_POINTS
-from services.domain.experiment import CanaryDefinition, Experiment, SequentialPolicy
+from services.domain.experiment import CanaryDefinition, Definition, Experiment, SequentialPolicy
 from services.domain.metric import BUILT_IN, Metric
 from services.domain.results import FIXED_HORIZON, ResultRow
 from services.storage.phase_totals import VariantTotals
@@ -60,23 +60,33 @@ class Reading:
     def role(self, key: str) -> MetricRole:
         """Return what the metric is for in this experiment."""
         definition = self.experiment.definition
-        if isinstance(definition, CanaryDefinition):
-            policy = definition.policy
-            guards = policy.guardrails if isinstance(policy, SequentialPolicy) else ()
-            return "guardrail" if key in {guard.metric for guard in guards} else "shown"
-        if key in definition.goals:
+        if isinstance(definition, ABTestDefinition) and key in definition.goals:
             return "goal"
-        if key in definition.secondary:
+        if isinstance(definition, ABTestDefinition) and key in definition.secondary:
             return "secondary"
-        return "guardrail" if key in {guard.metric for guard in definition.guardrails} else "shown"
+        return "guardrail" if key in _guardrails(definition) else "shown"
 
     @property
     def planned_end(self) -> datetime | None:
         """When results that may be looked at once may be."""
         definition = self.experiment.definition
-        if self.phase is None or isinstance(definition, CanaryDefinition):
+        if self.phase is None or not isinstance(definition, ABTestDefinition):
             return None
         return self.phase.started_at + timedelta(minutes=definition.planned_duration_minutes)
+
+
+def _guardrails(definition: Definition) -> frozenset[str]:
+    if isinstance(definition, ABTestDefinition):
+        return frozenset(guard.metric for guard in definition.guardrails)
+    policy = _policy(definition)
+    return frozenset(guard.metric for guard in policy.guardrails) if policy else frozenset()
+
+
+def _policy(definition: Definition) -> SequentialPolicy | None:
+    """Return the policy of a canary that is decided by e-values."""
+    if isinstance(definition, CanaryDefinition) and isinstance(definition.policy, SequentialPolicy):
+        return definition.policy
+    return None
 
 
 def variant_results(reading: Reading) -> list[VariantResult]:
@@ -166,12 +176,12 @@ def _alpha(reading: Reading, row: ResultRow) -> float:
         return 1.0 - row.level
     if isinstance(definition, ABTestDefinition):
         return definition.alpha
-    if not isinstance(definition.policy, SequentialPolicy):
+    policy = _policy(definition)
+    if policy is None:
         return 0.0
     if row.statistic == NOT_WORSE:
-        return definition.policy.alpha_promote / 2
-    halves = 2 if row.metric == "latency" else 1
-    return definition.policy.alpha_rollback / len(definition.policy.guardrails) / halves
+        return policy.alpha_promote / 2
+    return policy.alpha_rollback / len(policy.guardrails) / (2 if row.metric == "latency" else 1)
 
 
 def still_needed(reading: Reading) -> list[StillNeeded]:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from services.api.views import WaitingFor
+from services.api.experiment_views import WaitingFor
 from services.domain.experiment import Conclusion, ExperimentKind, ExperimentStatus
 
 MetricRole = Literal["goal", "secondary", "guardrail", "shown"]

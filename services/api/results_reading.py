@@ -13,7 +13,7 @@ from services.api.result_rows import Reading, comparisons, sample_ratio, still_n
 from services.api.result_views import DataQuality, PhaseView, ResultsView, StillNeeded
 from services.api.waiting import waiting_for
 from services.domain.assignment import BASIS_POINTS
-from services.domain.errors import InvalidDefinition
+from services.domain.errors import Conflict, InvalidDefinition
 from services.domain.experiment import Experiment
 from services.storage import counting_totals, experiments, phase_totals, phases, results_reading, routes
 from services.storage.phases import Phase
@@ -32,6 +32,9 @@ class Asked:
 async def read_results(connection: AsyncConnection, key: str, asked: Asked) -> ResultsView:
     """Return the results of an experiment. Raises InvalidDefinition for a phase or segment there is not."""
     experiment = await experiments.get(connection, key)
+    if experiment.kind == "shadow":
+        where = f"GET /v1/experiments/{key}/comparisons"
+        raise Conflict(f"{key!r} is a shadow: it has comparisons, and {where} shows them")
     known = await phases.of_experiment(connection, experiment.experiment_id)
     segments = await results_reading.segments(connection, experiment.experiment_id)
     if asked.segment and asked.segment not in segments:

@@ -11,9 +11,10 @@ from services.api import ab_tests, canaries
 from services.api.ab_test_bodies import SplitBody
 from services.api.changes import Change, changing, decide
 from services.api.common import PROBLEMS, Database
+from services.api.experiment_views import ExperimentView
 from services.api.patterns import pattern_of
 from services.api.schemas import PromoteBody, ShareBody, VerbBody
-from services.api.views import DecisionView, ExperimentView
+from services.api.views import DecisionView
 from services.api.waiting import view_experiment
 from services.domain.lifecycle import Verb
 from services.storage import experiments

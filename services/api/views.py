@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from services.api.reliability import BreakerBody, ProbeBody
 from services.api.schemas import PricesBody
-from services.domain.allocation import Allocation
+from services.domain.allocation import Allocation, ShadowSplit
 from services.domain.assignment import BASIS_POINTS
 from services.domain.configuration import (
     EndpointAuth,
@@ -24,7 +24,6 @@ from services.domain.configuration import (
 )
 from services.domain.decision import Decision, DecisionState
 from services.domain.events import DecisionAction
-from services.domain.experiment import Conclusion, Experiment, ExperimentKind, ExperimentStatus
 from services.storage.credentials import Credential
 from services.storage.routes import AllocationRecord, Route
 
@@ -86,10 +85,27 @@ class VariantView(BaseModel):
         return cls(endpoints=list(variant.endpoint_keys), **msgspec.structs.asdict(variant))
 
 
+class ShadowShare(BaseModel):
+    """A shadow's part of a route: copies of a fraction of the requests, none while it is paused."""
+
+    experiment_id: UUID
+    variant: str
+    sample_share: float
+
+    @classmethod
+    def of(cls, split: ShadowSplit | None) -> ShadowShare | None:
+        """Return what callers see of a shadow's part."""
+        if split is None:
+            return None
+        share = split.sample_bp / BASIS_POINTS
+        return cls(experiment_id=split.experiment_id, variant=split.variant, sample_share=share)
+
+
 class AllocationView(BaseModel):
     """A split of a route's traffic; ``weights`` are fractions by variant and sum to 1.
 
-    ``experiment_id``, ``treatment`` and ``treatment_share`` are a canary's, ``ab_test_id`` is an A/B test's.
+    ``experiment_id``, ``treatment`` and ``treatment_share`` are a canary's, ``ab_test_id`` is an A/B test's,
+    ``shadow`` is who gets copies of requests.
     """
 
     version: int
@@ -100,6 +116,7 @@ class AllocationView(BaseModel):
     weights: dict[str, float]
     experiment_id: UUID | None
     ab_test_id: UUID | None
+    shadow: ShadowShare | None
 
     @classmethod
     def of(cls, allocation: Allocation) -> AllocationView:
@@ -113,6 +130,7 @@ class AllocationView(BaseModel):
             weights=allocation.weights,
             experiment_id=allocation.experiment_id,
             ab_test_id=None if allocation.test is None else allocation.test.experiment_id,
+            shadow=ShadowShare.of(allocation.shadow),
         )
 
 
@@ -180,108 +198,6 @@ class NewKeyView(KeyView):
     """A client's key, shown this once."""
 
     key: str
-
-
-class WaitingFor(BaseModel):
-    """What an experiment is waiting for: a sentence, and the same as data.
-
-    ``rule`` is the policy's rule that holds, or the state that keeps it from being evaluated.
-    """
-
-    sentence: str
-    rule: str
-    have: float | None = None
-    need: float | None = None
-    verdicts: list[dict[str, Any]] = []
-    evaluation: dict[str, Any] | None = None
-    evaluated_at: datetime | None = None
-
-
-class VariantShare(BaseModel):
-    """A variant in its role in an experiment; ``share`` is of the route's units, at the moment."""
-
-    key: str
-    role: Literal["control", "treatment"]
-    share: float
-
-
-class ExperimentView(BaseModel):
-    """An experiment: its definition and where it stands.
-
-    ``treatment`` and ``treatment_share`` are for experiments with one treatment; ``variants`` has them all.
-    """
-
-    key: str
-    experiment_id: UUID
-    route: str
-    kind: ExperimentKind
-    status: ExperimentStatus
-    conclusion: Conclusion | None
-    control: str
-    treatment: str | None
-    treatment_share: float | None
-    variants: list[VariantShare]
-    promoted: str | None
-    phase: int
-    definition: dict[str, Any]
-    allocation: AllocationView
-    waiting_for: WaitingFor | None
-    concluded_because: str | None
-    created_at: datetime
-    started_at: datetime | None
-    step_started_at: datetime | None
-    stopped_at: datetime | None
-
-    @classmethod
-    def of(
-        cls,
-        experiment: Experiment,
-        allocation: Allocation,
-        waiting_for: WaitingFor | None,
-        concluded_by: Decision | None,
-    ) -> ExperimentView:
-        """Return what callers see of an experiment; ``allocation`` is its route's."""
-        promoted = None
-        if experiment.conclusion == "promoted":
-            named = None if concluded_by is None else concluded_by.variant_key
-            promoted = named or experiment.treatments[0]
-        shares = _shares(experiment, allocation, promoted)
-        control, *treatments = (
-            VariantShare(key=key, role="treatment" if i else "control", share=share)
-            for i, (key, share) in enumerate(zip(experiment.variant_keys, shares, strict=True))
-        )
-        only = treatments[0] if len(treatments) == 1 else None
-        standing = asdict(experiment)
-        return cls(
-            **{name: standing[name] for name in _STANDING},
-            route=experiment.route_key,
-            treatment=None if only is None else only.key,
-            treatment_share=None if only is None else only.share,
-            variants=[control, *treatments],
-            promoted=promoted,
-            definition=msgspec.to_builtins(experiment.definition),
-            allocation=AllocationView.of(allocation),
-            waiting_for=waiting_for,
-            concluded_because=_because(concluded_by),
-        )
-
-
-_STANDING = ExperimentView.model_fields.keys() & Experiment.__dataclass_fields__.keys() - {"definition"}
-
-
-def _because(decision: Decision | None) -> str | None:
-    return None if decision is None else f"{decision.reason} (decided by {decision.actor})"
-
-
-def _shares(experiment: Experiment, allocation: Allocation, promoted: str | None) -> list[float]:
-    """Return the share of the route's units that each variant has through the experiment."""
-    test = allocation.test
-    if test is not None and test.experiment_id == experiment.experiment_id:
-        taking_part = test.traffic_bp / BASIS_POINTS
-        return [taking_part * weight / BASIS_POINTS for weight in test.weights_bp]
-    if allocation.experiment_id == experiment.experiment_id:
-        return [allocation.weights_bp[key] / BASIS_POINTS for key in experiment.variant_keys]
-    return [float(key == promoted) for key in experiment.variant_keys]
 
 
 class DecisionView(BaseModel):

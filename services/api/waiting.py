@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.api.views import ExperimentView, WaitingFor
+from services.api import shadow_outlook
+from services.api.experiment_views import ExperimentView, WaitingFor
 from services.domain.decision import Decision
 from services.domain.experiment import Experiment
+from services.domain.shadow import ShadowDefinition
 from services.storage import decisions, evaluations, routes
 from services.storage.evaluations import StoredEvaluation
 
@@ -42,6 +46,8 @@ async def waiting_for(connection: AsyncConnection, experiment: Experiment) -> Wa
         case "draft":
             verb = f"POST /v1/experiments/{experiment.key}/start"
             return WaitingFor(rule="draft", sentence=f"not started yet; {verb} starts it")
+        case "paused" | "running" if isinstance(experiment.definition, ShadowDefinition):
+            return shadow_outlook.waiting(experiment, experiment.definition, datetime.now(UTC))
         case "paused" | "running":
             return await _waiting_for_decision(connection, experiment)
 

@@ -28,20 +28,28 @@ class Segment:
 
 
 def segment_rows(inputs: ABTestInputs, segments: Iterable[Segment]) -> list[ResultRow]:
-    """Return the results by segment, with p-values corrected (Benjamini-Hochberg) over all of them.
+    """Return the results by segment, corrected.
 
     Nobody said beforehand in which segment a difference was expected, so every row is exploratory.
     """
-    rows = [row for segment in segments for row in _rows(inputs, segment)]
-    tests = [place for place, row in enumerate(rows) if row.statistic == "absolute_difference"]
-    tested = [place for place in tests if rows[place].p_value is not None]
-    corrected = benjamini_hochberg([rows[place].p_value or 0.0 for place in tested], planned=len(tests))
-    for place, p_value in zip(tested, corrected, strict=True):
-        rows[place] = replace(rows[place], adjusted_p_value=p_value)
-    return rows
+    return corrected([row for segment in segments for row in rows_of_segment(inputs, segment)])
 
 
-def _rows(inputs: ABTestInputs, segment: Segment) -> Iterator[ResultRow]:
+def corrected(rows: list[ResultRow]) -> list[ResultRow]:
+    """Return the rows of all segments with p-values corrected (Benjamini-Hochberg) over all of them."""
+    tests = [row for row in rows if row.statistic == "absolute_difference"]
+    known = [row.p_value for row in tests if row.p_value is not None]
+    adjusted = iter(benjamini_hochberg(known, planned=len(tests)))
+    return [
+        replace(row, adjusted_p_value=next(adjusted))
+        if row.statistic == "absolute_difference" and row.p_value is not None
+        else row
+        for row in rows
+    ]
+
+
+def rows_of_segment(inputs: ABTestInputs, segment: Segment) -> Iterator[ResultRow]:
+    """Return the results of one segment, each p-value for itself."""
     for metric in inputs.definition.metrics:
         measured = measure(metric, segment.buckets, segment.sketches)
         if metric.kind == "quantile":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import NamedTuple
 from uuid import UUID
 
@@ -104,12 +105,17 @@ _SUMS = sa.text("""
     INSERT INTO bucket_sums
         (experiment_id, phase, variant_index, segment, partition, partitions, columns, sums, sketches)
     SELECT d.experiment_id, d.phase, d.variant_index, d.segment, d.partition, d.partitions,
-        string_to_array(d.columns, ' '), d.sums, d.sketches
+        string_to_array(d.columns, ' '),
+        substr(CAST(:sums AS bytea), d.sums_from, d.sums_length),
+        substr(CAST(:sketches AS bytea), d.sketches_from, d.sketches_length)
     FROM unnest(
         CAST(:experiment_ids AS uuid[]), CAST(:phases AS int[]), CAST(:variants AS smallint[]),
         CAST(:segments AS text[]), CAST(:partitions AS int[]), CAST(:counts AS int[]),
-        CAST(:columns AS text[]), CAST(:sums AS bytea[]), CAST(:sketches AS bytea[])
-    ) AS d(experiment_id, phase, variant_index, segment, partition, partitions, columns, sums, sketches)
+        CAST(:columns AS text[]), CAST(:sums_from AS int[]), CAST(:sums_length AS int[]),
+        CAST(:sketches_from AS int[]), CAST(:sketches_length AS int[])
+    ) AS d(
+        experiment_id, phase, variant_index, segment, partition, partitions, columns,
+        sums_from, sums_length, sketches_from, sketches_length)
     ON CONFLICT (experiment_id, phase, variant_index, segment, partition) DO UPDATE SET
         partitions = excluded.partitions, columns = excluded.columns, sums = excluded.sums,
         sketches = excluded.sketches, stamp = pg_current_xact_id()
@@ -148,7 +154,7 @@ def _ledger_columns(ledgers: Sequence[LedgerSizes]) -> dict[str, list[object]]:
     }
 
 
-def _sum_columns(rows: Sequence[SumsToWrite]) -> dict[str, list[object]]:
+def _sum_columns(rows: Sequence[SumsToWrite]) -> dict[str, object]:
     return {
         "experiment_ids": [row.experiment_id for row in rows],
         "phases": [row.phase for row in rows],
@@ -157,9 +163,16 @@ def _sum_columns(rows: Sequence[SumsToWrite]) -> dict[str, list[object]]:
         "partitions": [row.partition for row in rows],
         "counts": [row.partitions for row in rows],
         "columns": [" ".join(row.columns) for row in rows],
-        "sums": [row.sums.astype(STORED).tobytes() for row in rows],
-        "sketches": [_pack(row.sketches()) for row in rows],
+        **_joined("sums", [row.sums.astype(STORED).tobytes() for row in rows]),
+        **_joined("sketches", [_pack(row.sketches()) for row in rows]),
     }
+
+
+def _joined(name: str, pieces: Sequence[bytes]) -> dict[str, object]:
+    """Return many bytes as one value and where each piece of it lies: the driver would escape an array's."""
+    lengths = [len(piece) for piece in pieces]
+    starts = [1, *(end + 1 for end in accumulate(lengths))][:-1]
+    return {name: b"".join(pieces), f"{name}_from": starts, f"{name}_length": lengths}
 
 
 def _json(value: object) -> str:

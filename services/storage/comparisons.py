@@ -109,7 +109,7 @@ async def summed(
     """Return the sums of a phase's comparisons by analysis bucket."""
     row = comparisons.c
     # The ten highest bits of the hash, as in services.domain.assignment.analysis_bucket.
-    bucket = row.unit_hash.op(">>")(54).op("&")(1023)
+    bucket = sa.literal_column("(unit_hash >> 54) & 1023", sa.BigInteger)
     sums = _sums(similar_from)
     query = (
         sa.select(bucket, *(sums[name] for name in SUMMED))

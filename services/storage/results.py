@@ -174,6 +174,7 @@ _OUTDATED = sa.text("""
       AND (p.ended_at IS NULL OR p.ended_at > now() - make_interval(days => :late_days))
       AND (
         r.is_over IS NOT TRUE
+        OR r.as_of < p.ended_at
         OR EXISTS (SELECT 1 FROM bucket_sums AS b
                    WHERE b.experiment_id = p.experiment_id AND b.phase = p.phase AND b.stamp >= r.read_up_to)
         OR EXISTS (SELECT 1 FROM experiment_counts AS c

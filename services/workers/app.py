@@ -21,6 +21,7 @@ from services.storage.settings import DatabaseSettings
 from services.workers.agents import WorkerApp, build_app
 from services.workers.buckets import Buckets
 from services.workers.claiming import Claimer
+from services.workers.comparisons import Comparisons
 from services.workers.counting import Counter
 from services.workers.doubt import end_process
 from services.workers.endings import Endings
@@ -32,6 +33,8 @@ from services.workers.ownership import WorkerOwnership
 from services.workers.settings import WorkerSettings
 
 logger = logging.getLogger(__name__)
+
+LEAVE_SECONDS = 2.0
 
 
 def main(settings: WorkerSettings, kafka: KafkaSettings, database: DatabaseSettings) -> None:
@@ -100,7 +103,9 @@ async def serve(
         )
         ownership.bind(claimer, counter, evaluator)
         app = build_app(settings, kafka, ownership, on_record=counter.count, on_touched=evaluator.touch)
-        await _run(app, [counter.run(), buckets.run(), notifier.run(), evaluator.run()], stop)
+        shadows = Comparisons(engine, kafka, publisher)
+        duties = [counter.run(), buckets.run(), notifier.run(), evaluator.run()]
+        await _run(app, [*duties, shadows.run(), shadows.forget_texts()], stop)
     finally:
         await publisher.stop()
         await engine.dispose()
@@ -119,6 +124,8 @@ async def _run(app: WorkerApp, work: Sequence[Coroutine[Any, Any, Never]], stop:
     await app.stop()
     for task in (starting, *duties):
         task.cancel()
+    # What some of them close on their way out needs the loop.
+    await asyncio.wait(duties, timeout=LEAVE_SECONDS)
 
 
 def _ownership(settings: WorkerSettings, topics: TopicNames, installation: Installation) -> WorkerOwnership:

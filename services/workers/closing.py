@@ -31,6 +31,5 @@ async def renew_closed(engine: AsyncEngine, key: PhaseKey, *, topic: str, partit
     evaluation = (
         evaluate(canary_inputs(snapshot, None)) if is_canary else evaluate_test(ab_test_inputs(snapshot))
     )
-    async with engine.begin() as connection:
-        await write_results(connection, Judged(snapshot, evaluation, cache.read_up_to))
+    await write_results(engine, Judged(snapshot, evaluation, cache.read_up_to))
     logger.debug("results of phase %d of %s are up to date", key.phase, key.experiment)

@@ -68,13 +68,12 @@ def ab_test_inputs(snapshot: EvidenceSnapshot) -> ABTestInputs:
     """Return what the evaluation of an A/B test depends on."""
     experiment, phase = snapshot.experiment, snapshot.phase
     definition = experiment.ab_test
-    variants = experiment.variant_keys if phase.split is None else phase.split.variants
     first_tick, now_tick = _ticks(snapshot)
     whole = segment_of(snapshot, WHOLE)
     return ABTestInputs(
         definition=definition,
         phase=phase.phase,
-        variants=variants,
+        variants=_variants(snapshot),
         weights_bp=definition.weights_bp if phase.split is None else phase.split.weights_bp,
         counts=snapshot.counts,
         buckets=whole.buckets,
@@ -86,15 +85,15 @@ def ab_test_inputs(snapshot: EvidenceSnapshot) -> ABTestInputs:
     )
 
 
-def segments_of(snapshot: EvidenceSnapshot) -> list[Segment]:
-    """Return what was summed by segment."""
-    return [segment_of(snapshot, name) for name in snapshot.buckets.segments if name != WHOLE]
+def segment_names(snapshot: EvidenceSnapshot) -> list[str]:
+    """Return the segments that have sums, but for the one that holds everything."""
+    return [name for name in snapshot.buckets.segments if name != WHOLE]
 
 
 def segment_of(snapshot: EvidenceSnapshot, name: str) -> Segment:
     """Return what was summed of one segment, for each variant of the test."""
     definition, buckets = snapshot.experiment.ab_test, snapshot.buckets
-    places = range(len(definition.variants))
+    places = range(len(_variants(snapshot)))
     columns = tuple(column.key for column in definition.columns)
     tables = (buckets.variant(place, name) for place in places)
     return Segment(
@@ -127,6 +126,12 @@ def _step(buckets: BucketCache, share_bp: int, segment: str) -> StepBuckets | No
     if not control.columns or not treatment.columns:
         return None
     return StepBuckets(share_bp, control, treatment)
+
+
+def _variants(snapshot: EvidenceSnapshot) -> tuple[str, ...]:
+    """The variants of the phase: a later one may have others."""
+    split = snapshot.phase.split
+    return snapshot.experiment.variant_keys if split is None else split.variants
 
 
 def _ticks(snapshot: EvidenceSnapshot) -> tuple[int, int]:

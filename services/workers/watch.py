@@ -90,8 +90,7 @@ class Watch:
         if judged is None:
             return
         self._written_at = asyncio.get_running_loop().time()
-        async with self._engine.begin() as connection:
-            await write_results(connection, judged)
+        await write_results(self._engine, judged)
         if self._unwritten is judged:
             self._unwritten = None
 
@@ -153,8 +152,7 @@ class Watch:
         if not is_first:
             return
         logger.info("%s: %s: %s", judged.snapshot.experiment.key, decision.action, decision.reason)
-        async with self._engine.begin() as connection:
-            await write_results(connection, judged, decision_id=decision.decision_id)
+        await write_results(self._engine, judged, decision_id=decision.decision_id)
 
     def _is_to_be_shown(self, rule: str) -> bool:
         if self._shown is None or self._shown[0] != rule:

@@ -25,7 +25,7 @@ from analytics.sample_ratio import SampleRatio, SplitCounts, sample_ratio
 from analytics.sequential import sequential
 from analytics.two_sided import two_sided_evidence
 from tests.integration.analytics.environment import SKIP, answers
-from tests.integration.analytics.random_cases import Case, our_estimates, random_cases
+from tests.integration.analytics.random_cases import Case, by_leverage, our_estimates, random_cases
 
 CASES = 1_000
 TOLERANCE = 1e-6
@@ -106,17 +106,35 @@ def test_bayesian(cases: list[Case], told: list[dict[str, Any]], belief: str, ef
     assert compared(cases, told, belief, ours, effect) > 0.95 * CASES
 
 
-def test_cluster_variance_of_a_fraction() -> None:
-    """The variance under a quantile's interval is the same; what is made of it is not."""
+@pytest.mark.parametrize("equal", [True, False])
+def test_cluster_variance_of_a_fraction(equal: bool) -> None:
+    """The variance under a quantile's interval: the same for equal clusters, and else but for leverage.
+
+    What is made of it differs.
+    """
     random = np.random.default_rng(3)
     cases = []
     for _ in range(100):
         n = random.integers(1, 200, random.integers(3, 60))
+        n[:] = n[0] if equal else n
         cases.append({"kind": "cluster_variance", "n": n.tolist(), "s": random.binomial(n, 0.5).tolist()})
     for case, theirs in zip(cases, answers(cases), strict=True):
-        ours = bucketed_mean(BucketSums.of(case["n"], case["s"]))
+        sums = BucketSums.of(case["n"], case["s"])
+        ours = bucketed_mean(sums)
         assert isinstance(ours, Estimate)
-        assert ours.variance == pytest.approx(theirs["variance"], rel=TOLERANCE)
+        leverage = 1.0 if equal else by_leverage(sums)
+        assert ours.variance == pytest.approx(theirs["variance"] * leverage, rel=TOLERANCE)
+
+
+def test_difference_a_cluster_with_most_of_the_samples() -> None:
+    """They: its small residual at its face. We: what leaving the cluster out does to the mean."""
+    n, s = [900.0, 40.0, 30.0, 30.0], [450.0, 10.0, 20.0, 15.0]
+    theirs = answers([{"kind": "cluster_variance", "n": n, "s": s}])[0]["variance"]
+    ours = bucketed_mean(BucketSums.of(n, s))
+    assert isinstance(ours, Estimate)
+    without = [(sum(s) - of_s) / (sum(n) - of_n) for of_n, of_s in zip(n, s, strict=True)]
+    assert ours.variance == pytest.approx(3 / 4 * sum((m - sum(s) / sum(n)) ** 2 for m in without))
+    assert ours.variance > 1.1 * theirs
 
 
 SETTINGS = {"alpha": 0.05, "tuned_for": 5_000.0, "prior_mean": 0.0, "prior_deviation": 1.0}

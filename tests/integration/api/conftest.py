@@ -152,7 +152,9 @@ async def newest_route(engine: AsyncEngine) -> RouteConfig:
     """The route as it was last published."""
     query = sa.select(outbox.c.value).where(outbox.c.topic == "config.v1").order_by(outbox.c.outbox_id.desc())
     async with engine.connect() as connection:
-        state = msgspec.json.decode(await connection.scalar(query), type=Config)
+        value = await connection.scalar(query)
+    assert value is not None
+    state = msgspec.json.decode(value, type=Config)
     assert isinstance(state, RouteConfig)
     return state
 

@@ -208,7 +208,7 @@ async def test_failing_shadows_open_no_breaker_of_production(mirroring: Mirrorin
         endpoint("main", f"{mirroring._provider_url}/v1"),
         route(
             "support",
-            variant("stable", "main", parameters={"metadata": {"sim_fault": "none"}}),
+            variant("stable", "main"),
             variant("copy", "main", parameters={"metadata": {"sim_fault": "hang"}}),
             shadow=config,
         ),

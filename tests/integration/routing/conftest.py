@@ -109,7 +109,7 @@ async def start_canary(engine: AsyncEngine, key: str = "canary", route_key: str 
         created_at=datetime.now(UTC),
     )
     async with engine.begin() as connection:
-        for variant in (experiment.control, experiment.definition.treatment):
+        for variant in (experiment.control, experiment.canary.treatment):
             await variants.create(connection, VariantConfig(key=variant, endpoint_keys=("openai",)))
         route = await routes.create(
             connection, route_key, stable=experiment.control, unit_fallback="request", actor="test"
@@ -117,7 +117,7 @@ async def start_canary(engine: AsyncEngine, key: str = "canary", route_key: str 
         await experiments.create(connection, experiment)
         await experiments.start(connection, experiment.experiment_id, control=experiment.control)
         allocation = route.allocation.with_experiment(
-            experiment.experiment_id, experiment.definition.treatment, 500
+            experiment.experiment_id, experiment.canary.treatment, 500
         )
         await routes.reallocate(connection, allocation, actor="test", reason="started")
         return await experiments.get(connection, key)

@@ -172,7 +172,7 @@ async def test_killed_again_and_again_it_applies_each_decision_once(
     assert ends == ["rolled_back", "promoted", None] * 4
     known = await newest_routes(settings)
     assert [known[canary.route_key].stable for canary in canaries] == [
-        canary.definition.treatment if action == "promote" else canary.control
+        canary.canary.treatment if action == "promote" else canary.control
         for canary, action in zip(canaries, actions, strict=True)
     ]
 

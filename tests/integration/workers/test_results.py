@@ -140,6 +140,19 @@ async def test_a_stopped_test_gets_its_last_results_and_follows_late_feedback(en
     assert await history(engine) == {"end": 1}
 
 
+async def test_a_test_that_was_paused_before_it_stopped_has_an_end_too(engine: AsyncEngine) -> None:
+    """The naive way that fails: nothing was counted since the pause, so nothing seems to be missing."""
+    experiment = await start(engine, definition())
+    await count(engine, experiment, two(1, 300))
+    async with engine.begin() as connection:
+        await experiments.set_status(connection, experiment.experiment_id, "paused")
+    assert await close(engine) == [1]
+    assert await close(engine) == []
+    await stop(engine, experiment)
+    assert await close(engine) == [1]
+    assert await history(engine) == {"end": 1}
+
+
 async def test_what_a_phase_ended_with_is_not_rewritten_once_it_has_settled(engine: AsyncEngine) -> None:
     experiment = await start(engine, definition())
     await count(engine, experiment, two(1, 500))

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from analytics.betting import Floats
 from analytics.buckets import BucketSums, bucketed_mean, bucketed_rate
 from analytics.comparison import fixed_horizon
 from analytics.estimates import Estimate
@@ -24,8 +25,33 @@ SUMS = st.builds(lambda n, values: BucketSums.of(n, n * values), COUNTS, VALUES)
 def test_the_formula() -> None:
     sums = BucketSums.of([2, 0, 3, 5], [4.0, 0.0, 9.0, 7.0])
     estimate = estimated(bucketed_mean(sums))
-    residuals = np.array([4.0 - 2.0 * 2, 9.0 - 2.0 * 3, 7.0 - 2.0 * 5])
-    assert estimate == Estimate(2.0, 3 / 2 * float(residuals @ residuals) / 100.0, 10.0, 100 / 38 - 1)
+    e, leverage = np.array([4.0 - 2.0 * 2, 9.0 - 2.0 * 3, 7.0 - 2.0 * 5]), np.array([0.2, 0.3, 0.5])
+    variance = 2 / 3 * float(((e / (1.0 - leverage)) ** 2).sum()) / 100.0
+    assert (estimate.mean, estimate.sample_size, estimate.degrees) == (2.0, 10.0, 100 / 38 - 1)
+    assert estimate.variance == pytest.approx(variance)
+
+
+@given(sums=SUMS)
+def test_the_variance_is_that_of_leaving_one_bucket_out(sums: BucketSums) -> None:
+    filled = np.flatnonzero(sums.n)
+    without = [(sums.total - sums.s[b]) / (sums.total_n - sums.n[b]) for b in filled]
+    shifts = np.array(without) - sums.total / sums.total_n
+    jackknife = (len(filled) - 1) / len(filled) * float(shifts @ shifts)
+    assert estimated(bucketed_mean(sums)).variance == pytest.approx(jackknife, rel=1e-9, abs=1e-12)
+
+
+@given(values=VALUES, n=st.integers(1, 50))
+def test_equal_buckets_have_no_leverage(values: Floats, n: int) -> None:
+    sums = BucketSums.of(np.full(8, n), values)
+    residuals = values - values.mean()
+    expected = 8 / 7 * float(residuals @ residuals) / (8 * n) ** 2
+    assert estimated(bucketed_mean(sums)).variance == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+def test_a_bucket_that_leaves_nothing_but_rounding_gives_a_number() -> None:
+    estimate = estimated(bucketed_mean(BucketSums.of([1e20, 1.0, 2.0], [1e20, 5.0, 1.0])))
+    assert np.isfinite(estimate.variance)
+    assert estimate.degrees == 1.0
 
 
 def test_one_sample_in_each_bucket_is_the_plain_mean() -> None:
@@ -124,7 +150,8 @@ def test_only_like_sums_are_added() -> None:
 
 
 @pytest.mark.parametrize(
-    ("users", "tail", "correlation"), [(2_000, 1.5, 0.3), (5_000, 1.5, 0.3), (300, 2.5, 0.5)]
+    ("users", "tail", "correlation"),
+    [(2_000, 1.5, 0.3), (5_000, 1.5, 0.3), (300, 2.5, 0.5), (100, 1.5, 0.3), (1_000, 1.2, 0.5)],
 )
 def test_coverage_with_heavy_users(users: int, tail: float, correlation: float) -> None:
     """95 % intervals of the difference; requests taken as independent would cover less."""

@@ -58,7 +58,12 @@ def reading(*rows: ResultRow, definition: Any = TEST, whole: bool = True) -> Rea
 
 
 def row(statistic: str, metric: str = "satisfaction_rate", **changes: Any) -> ResultRow:
-    fixed = {"variant": "new", "comparison_to": "old", "method": "sequential", "always_valid": True}
+    fixed: dict[str, Any] = {
+        "variant": "new",
+        "comparison_to": "old",
+        "method": "sequential",
+        "always_valid": True,
+    }
     return ResultRow(metric=metric, statistic=statistic, **fixed | changes)
 
 
@@ -90,7 +95,7 @@ def test_a_segment_has_no_totals_of_its_own() -> None:
         ({}, None),
     ],
 )
-def test_significance(changes: dict[str, float], significant: bool | None) -> None:
+def test_significance(changes: dict[str, Any], significant: bool | None) -> None:
     assert is_significant(row("absolute_difference", **changes), 0.05) is significant
 
 

@@ -15,6 +15,7 @@ from services.domain.ab_evaluation import ABTestEvaluation, evaluate_test
 from services.domain.ab_inputs import ABTestInputs, ab_inputs_from
 from services.domain.ab_test import TestGuardrail, WeightedVariant
 from services.domain.counts import Count, CountTable
+from services.domain.memory import Memory
 from services.domain.policy import Act, Hold, Verdict
 from tests.unit.domain.sums import START, Variant, definition, inputs, two
 
@@ -199,3 +200,12 @@ def test_the_stored_inputs_hold_what_decides_and_no_more() -> None:
     stored = ab_inputs_from(body)
     assert set(stored.buckets[0].columns) <= set(inputs(two(units=200)).buckets[0].columns)
     assert stored.sketches[0].by_source.keys() == {"latency"}
+
+
+def test_a_memory_of_closed_minutes_changes_no_bit() -> None:
+    memory, whole = Memory(), inputs(two(error=0.03))
+    rows = whole.counts.to_lists()
+    for minute in range(1, 31, 3):
+        counted = CountTable.from_lists([row for row in rows if row[Count.TICK] < START + minute])
+        given_now = msgspec.structs.replace(whole, counts=counted)
+        assert evaluate_test(given_now, memory).verdicts == evaluate_test(given_now).verdicts

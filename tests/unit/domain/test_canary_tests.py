@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from services.domain.assignment import ANALYSIS_BUCKETS
@@ -14,6 +15,7 @@ from services.domain.counts import CountRow, CountTable
 from services.domain.evaluation import Evaluation, EvaluationInputs, evaluate, inputs_from
 from services.domain.events import Role
 from services.domain.experiment import CanaryDefinition, CanaryPlan, Guardrail, SequentialPolicy
+from services.domain.memory import Memory
 from services.domain.policy import Act, Hold
 
 START = 29_000_000
@@ -144,3 +146,20 @@ def test_inputs_of_the_first_method_still_come_to_the_same() -> None:
     assert (again.verdicts, again.judgement) == (evaluation.verdicts, evaluation.judgement)
     assert isinstance(again.judgement, Act)
     assert again.judgement.action == "rollback"
+
+
+def test_a_memory_of_closed_minutes_changes_no_bit() -> None:
+    """The minutes come one after the other, and the open one is looked at twice."""
+    memory, policy = Memory(), SequentialPolicy(guardrails=(Guardrail(), Guardrail("latency")))
+    counts: list[CountRow] = []
+    random = np.random.default_rng(8)
+    for minute in range(12):
+        for role in Role:
+            errors = int(random.binomial(100, 0.1))
+            more = {"errors": errors, "first_errors": errors, "latency_above_p99": int(random.poisson(5))}
+            counts.append(row(role, 200, tick=START + minute, **more))
+            given_now = judged(counts=tuple(counts)).inputs
+            given_now = msgspec.structs.replace(
+                given_now, definition=CanaryDefinition(treatment="next", policy=policy)
+            )
+            assert evaluate(given_now, memory).verdicts == evaluate(given_now).verdicts

@@ -139,6 +139,8 @@ def test_the_windowed_rule_misses_a_doubled_error_rate(share: str, missed: float
         "promotion: worse by the margin, control without errors",
         "units: as assigned, share 50%",
         "intervals: ×1.25, 5 requests a unit, correlation 0.3",
+        "intervals: ×1, 50 requests a unit, correlation 0.3",
+        "intervals: ×1, 50 requests a unit, correlation 0.3, Pareto exponent 1.2",
     ],
 )
 def test_claims_hold(scenario: str) -> None:

@@ -1,0 +1,1 @@
+"""Commands that talk to the control plane over HTTP."""

@@ -1,0 +1,197 @@
+"""What there is to look at: where the api has it, and what a row of it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from services.cli.control.tables import Columns, Item, moment, percent
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A resource. ``of`` names what a list belongs to, where it is not a list of its own."""
+
+    name: str
+    plural: str
+    about: str
+    columns: Columns
+    shown_alone: bool = True
+    filters: Mapping[str, str] = field(default_factory=dict)
+    deletable: bool = False
+
+
+def state_of(experiment: Item) -> str:
+    """Return where an experiment stands, in a word or two."""
+    if experiment["conclusion"]:
+        return f"{experiment['status']}, {experiment['conclusion']}"
+    stage = experiment.get("stage")
+    return f"{experiment['status']}, {stage}" if stage in ("deployed", "watch") else str(experiment["status"])
+
+
+def shares_of(experiment: Item) -> str:
+    """Return who serves how much of the route."""
+    return ", ".join(f"{one['key']} {percent(one['share'])}" for one in experiment["variants"])
+
+
+def awaited(experiment: Item) -> str:
+    """Return what an experiment is waiting for, or why it ended."""
+    waiting = experiment["waiting_for"]
+    return str(waiting["sentence"] if waiting else experiment["concluded_because"] or "")
+
+
+def _served(route: Item) -> str:
+    return ", ".join(f"{key} {percent(share)}" for key, share in route["allocation"]["weights"].items())
+
+
+def _prices(endpoint: Item) -> str | None:
+    prices = endpoint["prices"]
+    return prices and f"{prices['input_per_million']:g} / {prices['output_per_million']:g}"
+
+
+def _prompt(variant: Item) -> str | None:
+    prompt = variant["system_prompt"]
+    return prompt and (prompt if len(prompt) <= 40 else f"{prompt[:39]}…").replace("\n", " ")
+
+
+def _get(name: str) -> Any:
+    return lambda item: item.get(name)
+
+
+_STATUS = {"route": "Only of this route.", "status": "Only draft, running, paused or stopped ones."}
+
+RESOURCES = {
+    kind.plural: kind
+    for kind in (
+        Kind(
+            "endpoint",
+            "endpoints",
+            "provider deployments",
+            {
+                "key": _get("key"),
+                "kind": _get("kind"),
+                "base URL": _get("base_url"),
+                "model": _get("model"),
+                "priority": _get("priority"),
+                "weight": _get("weight"),
+                "prices in / out": _prices,
+                "drained": _get("drained"),
+            },
+        ),
+        Kind(
+            "variant",
+            "variants",
+            "configurations to serve",
+            {
+                "key": _get("key"),
+                "endpoints": _get("endpoints"),
+                "model": _get("model"),
+                "system prompt": _prompt,
+                "parameters": lambda variant: [f"{k}={v}" for k, v in variant["parameters"].items()],
+            },
+        ),
+        Kind(
+            "route",
+            "routes",
+            "the names clients put in `model`, and who serves them",
+            {
+                "key": _get("key"),
+                "stable": lambda route: route["allocation"]["stable"],
+                "served by": _served,
+                "without a unit": _get("unit_fallback"),
+                "version": lambda route: route["allocation"]["version"],
+            },
+        ),
+        Kind(
+            "metric",
+            "metrics",
+            "what can be measured",
+            {
+                "key": _get("key"),
+                "source": _get("source"),
+                "kind": _get("kind"),
+                "per": _get("per"),
+                "better": _get("better"),
+                "unit": _get("unit"),
+                "built in": _get("built_in"),
+                "description": _get("description"),
+            },
+            deletable=True,
+        ),
+        Kind(
+            "experiment",
+            "experiments",
+            "controlled changes, newest first",
+            {
+                "key": _get("key"),
+                "kind": _get("kind"),
+                "route": _get("route"),
+                "status": state_of,
+                "shares": shares_of,
+                "waiting for": awaited,
+            },
+            filters=_STATUS,
+        ),
+        Kind(
+            "key",
+            "keys",
+            "what clients present to the gateway; never the keys themselves",
+            {
+                "id": _get("key_id"),
+                "label": _get("label"),
+                "routes": lambda key: key["routes"] or "all",
+                "scopes": lambda key: key.get("scopes") or "",
+                "created": lambda key: moment(key["created_at"]),
+                "revoked": lambda key: moment(key["revoked_at"]),
+            },
+            shown_alone=False,
+        ),
+        Kind(
+            "webhook",
+            "webhooks",
+            "who is told of decisions and changes",
+            {
+                "key": _get("key"),
+                "url": _get("url"),
+                "events": lambda webhook: webhook["events"] or "all",
+                "enabled": _get("enabled"),
+            },
+            deletable=True,
+        ),
+    )
+}
+
+DECISIONS: Columns = {
+    "decided": lambda one: moment(one["decided_at"]),
+    "action": _get("action"),
+    "variant": _get("variant"),
+    "next share": lambda one: percent(one["next_share"]),
+    "state": _get("state"),
+    "by": _get("actor"),
+    "because": _get("reason"),
+    "id": _get("decision_id"),
+}
+AUDIT: Columns = {
+    "at": lambda one: moment(one["at"]),
+    "actor": _get("actor"),
+    "action": _get("action"),
+    "subject": _get("subject"),
+    "reason": lambda one: one["reason"] or "",
+}
+ALLOCATIONS: Columns = {
+    "version": _get("version"),
+    "since": lambda one: moment(one["created_at"]),
+    "served by": lambda one: ", ".join(f"{key} {percent(share)}" for key, share in one["weights"].items()),
+    "by": _get("actor"),
+    "because": _get("reason"),
+}
+DELIVERIES: Columns = {
+    "created": lambda one: moment(one["created_at"]),
+    "event": _get("event"),
+    "state": _get("state"),
+    "tries": _get("tries"),
+    "last status": _get("last_status"),
+    "last error": lambda one: one["last_error"] or "",
+    "id": _get("delivery_id"),
+}
