@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint format demo dev counting-bench evaluation-bench loop-bench bench-gateway lock clean
+.PHONY: help setup test lint characteristics format demo dev counting-bench evaluation-bench loop-bench bench-gateway bench-shadow lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
@@ -25,6 +25,9 @@ dev: $(READY) ## all services on this machine, with Kafka and Postgres (ARGS="--
 
 test: $(READY) ## every test, on real Kafka and Postgres (ARGS="-k routing")
 	@exec $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile $(ARGS)
+
+characteristics: $(READY) ## the self-test of the statistics (ARGS=--quick)
+	@exec $(BIN)/headgate characteristics $(ARGS)
 
 lint: $(READY) ## formatting, rules, types and layers
 	$(BIN)/ruff format --check .
@@ -47,6 +50,9 @@ loop-bench: $(READY) ## from a bad answer to the rollback: how long the whole lo
 
 bench-gateway: $(READY) ## CPU per request, next to TensorZero, Envoy and bare relays (ARGS="--json")
 	@exec $(BIN)/python -m benchmarks.gateway $(ARGS)
+
+bench-shadow: $(READY) ## latency of a route with a shadow that answers, hangs, fails or floods (ARGS="--json")
+	@exec $(BIN)/python -m benchmarks.shadow $(ARGS)
 
 lock: $(READY) ## bring the locks in line with pyproject.toml, and Kafka's jars (needs uv; ARGS=--upgrade)
 	@command -v uv >/dev/null || { echo "make lock needs uv: https://docs.astral.sh/uv/" >&2; exit 1; }

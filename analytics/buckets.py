@@ -15,10 +15,12 @@ the bucket out. Without bucket b the mean is m₋b = (Σs − s_b)/(Σn − n_b)
 
     m₋b − m = −e_b/(Σn − n_b) = −e_b/(1−h_b)/Σn,   so that   Var(m) = (B−1)/B·Σ(m₋b − m)²,
 
-the jackknife over buckets. When all buckets are equal, 1 − h_b = (B−1)/B, and what is left is the variance of
-a ratio between clusters without leverage, B/(B−1)·Σe_b²/(Σn)² (Cochran 1977, Sampling Techniques, ch. 6; Deng,
-Knoblich & Lu 2018, arXiv:1803.06336). Sources: MacKinnon & White 1985, doi:10.1016/0304-4076(85)90158-7, who
-call it HC3 for single observations; Bell & McCaffrey 2002, Survey Methodology 28(2), for clusters.
+the jackknife over buckets. When all buckets are equal, 1 − h_b = (B−1)/B, and what is left is the variance
+of a ratio between clusters without leverage, B/(B−1)·Σe_b²/(Σn)² (Cochran 1977, Sampling Techniques, ch. 6;
+Deng, Knoblich & Lu 2018, arXiv:1803.06336).
+
+Sources: MacKinnon & White 1985, doi:10.1016/0304-4076(85)90158-7, for single observations (HC3; HC2 divides
+by √(1−h)); Bell & McCaffrey 2002, Survey Methodology 28(2), for clusters.
 
 **Degrees of freedom.** Where a few users send most of the requests, a few buckets decide, and the variance
 is known less well than B − 1 degrees would say. So the degrees are those of as many buckets of equal size as

@@ -13,6 +13,7 @@ from services.domain.ab_test import ABTestDefinition, OnWinner, TestGuardrail
 from services.domain.assignment import BASIS_POINTS
 from services.domain.configuration import OnBlind
 from services.domain.metric import Metric
+from services.domain.restraint import Mode
 
 _DEFAULT = ABTestDefinition(variants=(), goals=())
 
@@ -110,6 +111,10 @@ class NewABTest(Body):
     )
     on_blind: OnBlind = _DEFAULT.on_blind
     lease_limit_seconds: float = _DEFAULT.lease_limit_seconds
+    mode: Mode = Field(
+        default=_DEFAULT.mode,
+        description="`observe`: everything is computed and shown, and nothing is done by itself",
+    )
 
     def named_metrics(self) -> Iterable[tuple[str, str]]:
         """Return every metric that is named, after the field that names it."""

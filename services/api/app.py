@@ -13,10 +13,13 @@ from fastapi import Depends, FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.api import (
+    blue_green_verbs,
+    decisions,
     documentation,
     dry_run,
     endpoints,
     experiments,
+    freezes,
     health,
     keys,
     metrics,
@@ -26,8 +29,11 @@ from services.api import (
     trail,
     variants,
     verbs,
+    webhooks,
 )
 from services.api.guard import Guard, bearer
+from services.api.health_checker import HealthChecker
+from services.api.openapi import document
 from services.api.problems import add_problem_handlers
 from services.api.settings import ApiSettings
 from services.domain.errors import InvalidDefinition
@@ -37,9 +43,13 @@ from services.storage.settings import DatabaseSettings
 logger = logging.getLogger(__name__)
 
 DESCRIPTION = """
-Define endpoints, variants, routes, metrics, canaries and A/B tests; start, pause, promote and roll back; see
-what an experiment is waiting for, and what it found. Every address under `/v1` takes the admin key as a
-bearer token. Every error is `application/problem+json`.
+Define endpoints, variants, routes, metrics and experiments; start, pause, promote and roll back; see what an
+experiment is waiting for, and what it found. Every address under `/v1` takes the admin key as a bearer token.
+
+- Every error is `application/problem+json`, and its `detail` says what to do.
+- What is shown of one thing has an `ETag`. Sent back as `If-Match`, a change is done only to what was seen.
+- A POST may carry an `Idempotency-Key`. Sent again, it is answered as before and changes nothing more.
+- Lists have pages: `next_cursor` of one is the `cursor` of the next.
 """
 
 
@@ -59,6 +69,7 @@ def create_app(settings: ApiSettings, engine: AsyncEngine) -> FastAPI:
         redoc_url=None,
     )
     app.state.engine = engine
+    app.state.health_checker = HealthChecker(settings)
     app.add_middleware(Guard, admin_key=admin_key)
     add_problem_handlers(app)
     app.include_router(health.router)
@@ -66,17 +77,22 @@ def create_app(settings: ApiSettings, engine: AsyncEngine) -> FastAPI:
     for resource in (
         endpoints,
         variants,
+        freezes,  # before routes, whose keys may hold slashes
         routes,
         metrics,
         experiments,
         dry_run,
         verbs,
+        blue_green_verbs,
         results,
         shadow_comparisons,
         keys,
         trail,
+        decisions,
+        webhooks,
     ):
         app.include_router(resource.router, dependencies=[Depends(bearer)])
+    document(app)
     return app
 
 

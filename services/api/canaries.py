@@ -5,6 +5,7 @@ from __future__ import annotations
 from services.api.changes import Change, check_room
 from services.domain.errors import Conflict, InvalidDefinition
 from services.domain.experiment import check_share
+from services.domain.policy import next_point, point_name
 from services.storage import experiments, routes
 
 
@@ -45,6 +46,20 @@ async def set_share(change: Change, share: float) -> None:
     share_bp = check_share("share", share)
     if share_bp != change.allocation.treatment_share_bp:
         await change.reallocate(change.allocation.with_share(share_bp))
+
+
+async def approve(change: Change) -> None:
+    """Agree to the next step, or to the promotion, from the present allocation."""
+    experiment, allocation = change.experiment, change.allocation
+    plan = experiment.canary.plan
+    point = next_point(plan, allocation.step)
+    if point not in plan.approve_before:
+        raise Conflict(
+            f"cannot approve {experiment.key!r}: {point_name(plan, point)} comes next, and its plan asks for "
+            "nobody's approval of that; it goes on by itself, or with /share or /promote"
+        )
+    await experiments.approve(change.connection, experiment.experiment_id, allocation.version)
+    await change.note()
 
 
 async def stop(change: Change) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import msgspec
-from pydantic import ConfigDict, Discriminator, Field, Tag
+from pydantic import ConfigDict, Discriminator, Field, PlainValidator, Tag
 
 from services.api.schemas import Body, Key
 from services.api.sentences import UNION_TAG
@@ -19,6 +19,20 @@ from services.domain.experiment import (
     SequentialPolicy,
     ThresholdPolicy,
 )
+from services.domain.restraint import Mode
+from services.domain.watch_plan import DEFAULT_WATCH
+
+
+def _is_point(point: Any) -> Any:
+    if point == "promote" or (isinstance(point, int) and not isinstance(point, bool)):
+        return point
+    raise ValueError("must be the index of a step, or 'promote'")
+
+
+_Point = Annotated[
+    int | Literal["promote"],
+    PlainValidator(_is_point, json_schema_input_type=int | Literal["promote"]),
+]
 
 
 class PlanBody(Body):
@@ -28,7 +42,25 @@ class PlanBody(Body):
     step_minimum_seconds: float = CanaryPlan().step_minimum_seconds
     step_minimum_units: int = CanaryPlan().step_minimum_units
     planned_duration_minutes: int = CanaryPlan().planned_duration_minutes
-    deadline_policy: DeadlinePolicy = CanaryPlan().deadline_policy
+    deadline_policy: DeadlinePolicy = Field(
+        default=CanaryPlan().deadline_policy,
+        description="What to do once the planned duration has passed and the evidence is not enough",
+    )
+    deadline_no_data: DeadlinePolicy = Field(
+        default="hold", description="The same where nothing was counted, which says neither good nor bad"
+    )
+    approve_before: Annotated[list[_Point], Field(max_length=100)] = Field(
+        default=[],
+        description="Where it waits for POST /approve: before steps, by their index in `steps`, or `promote`",
+    )
+    holdback_share: float = Field(
+        default=DEFAULT_WATCH.holdback_share,
+        description="The share that the old variant keeps after the promotion, to watch the new one; 0: none",
+    )
+    watch_minutes: int = Field(
+        default=DEFAULT_WATCH.watch_minutes,
+        description="How long the promoted variant is watched, and rolled back by the same guardrails",
+    )
 
 
 class GuardrailBody(Body):
@@ -106,6 +138,10 @@ class NewCanary(Body):
     kill_switch: KillSwitchBody = KillSwitchBody()
     on_blind: OnBlind = "control"
     lease_limit_seconds: float = CanaryDefinition(treatment="").lease_limit_seconds
+    mode: Mode = Field(
+        default=CanaryDefinition(treatment="").mode,
+        description="`observe`: everything is computed and shown, and nothing is done by itself",
+    )
 
     @property
     def definition(self) -> CanaryDefinition:

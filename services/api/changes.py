@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.api.common import ADMIN, publish_route
+from services.api.common import publish_route
+from services.api.transactions import Transaction
+from services.api.waiting import view_experiment
 from services.domain.allocation import Allocation
 from services.domain.decision import Decision
 from services.domain.errors import Conflict
@@ -20,22 +20,34 @@ from services.messaging.records import decision_record
 from services.storage import audit, configuration, decisions, experiments, outbox, routes
 from services.storage.identifiers import new_id
 
-_NAMES: dict[ExperimentKind, str] = {"canary": "canary", "ab_test": "A/B test", "shadow": "shadow"}
+_NAMES: dict[ExperimentKind, str] = {
+    "canary": "canary",
+    "ab_test": "A/B test",
+    "shadow": "shadow",
+    "blue_green": "blue-green deployment",
+}
+_MOVE_THE_STABLE: frozenset[ExperimentKind] = frozenset({"canary", "blue_green"})
+"""Kinds of which one at a time may be on a route, whichever it is: both have the treatment's one place."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
     """A verb under way: the experiment and its route's allocation, held until the transaction ends."""
 
-    connection: AsyncConnection
+    transaction: Transaction
     verb: Verb
     experiment: Experiment
     allocation: Allocation
     reason: str
 
+    @property
+    def connection(self) -> AsyncConnection:
+        """Where the change is written."""
+        return self.transaction.connection
+
     async def reallocate(self, after: Allocation) -> None:
         """Put an allocation in force, note it, and publish it."""
-        await routes.reallocate(self.connection, after, actor=ADMIN, reason=self.reason)
+        await routes.reallocate(self.connection, after, actor=self.transaction.actor, reason=self.reason)
         await self.note(after=after)
         await publish_route(self.connection, self.experiment.route_key)
 
@@ -43,7 +55,7 @@ class Change:
         """Write the change into the audit."""
         await audit.record(
             self.connection,
-            actor=ADMIN,
+            actor=self.transaction.actor,
             action=self.verb,
             subject=f"experiment/{self.experiment.key}",
             before=asdict(self.allocation),
@@ -52,57 +64,72 @@ class Change:
         )
 
 
-@asynccontextmanager
-async def changing(engine: AsyncEngine, key: str, verb: Verb, reason: str) -> AsyncIterator[Change]:
-    """Hold the experiment's route, and raise Conflict where its status does not allow the verb."""
-    async with engine.begin() as connection:
-        await configuration.hold_variants(connection)
-        found = await experiments.get(connection, key)
-        route = await routes.get(connection, found.route_key, lock=True)
-        # Read again: whoever held the route before us may have changed it.
-        experiment = await experiments.get(connection, key)
-        check_verb(verb, experiment)
-        yield Change(connection, verb, experiment, route.allocation, reason)
+async def changing(transaction: Transaction, key: str, verb: Verb, reason: str) -> Change:
+    """Hold the experiment's route until the transaction ends.
+
+    Raises PreconditionFailed where the caller has seen the experiment otherwise, and Conflict where its
+    status does not allow the verb.
+    """
+    connection = transaction.connection
+    await configuration.hold_variants(connection)
+    found = await experiments.get(connection, key)
+    route = await routes.get(connection, found.route_key, lock=True)
+    # Read again: whoever held the route before us may have changed it.
+    experiment = await experiments.get(connection, key)
+    if transaction.if_match is not None:
+        transaction.check_seen(await view_experiment(connection, experiment))
+    check_verb(verb, experiment)
+    return Change(transaction, verb, experiment, route.allocation, reason)
 
 
 async def check_room(connection: AsyncConnection, experiment: Experiment) -> None:
     """Raise Conflict where what is live on the route leaves no room for the experiment to start.
 
-    One experiment of each kind may be, and no two may serve the same treatment: to which of them would an
-    outcome belong?
+    One experiment of each kind may be, a canary and a blue-green deployment counting as one kind; and no two
+    may serve the same treatment: to which of them would an outcome belong?
     """
     for other in await experiments.live(connection, route_key=experiment.route_key):
         name = f"{_NAMES[other.kind]} {other.key!r} is {other.status} on route {other.route_key!r}"
-        if other.kind == experiment.kind:
+        if other.kind == experiment.kind or {other.kind, experiment.kind} == _MOVE_THE_STABLE:
             raise Conflict(f"{name}, and one at a time may be; wait for its end, or stop it")
         shared = sorted(set(other.treatments) & set(experiment.treatments))
         if shared:
             raise Conflict(f"{name} and has the treatment {shared[0]!r} too; wait for its end, or stop it")
 
 
-async def decide(change: Change, action: Literal["promote", "rollback"], variant: str | None) -> Decision:
+async def decide(
+    change: Change,
+    action: Literal["promote", "rollback"],
+    variant: str | None = None,
+    *,
+    next_share_bp: int | None = None,
+) -> Decision:
     """Record a person's decision, which routing applies; asked again, return the one that is recorded.
 
-    ``variant`` is the one to promote, of an A/B test.
+    ``variant`` is the one to promote, of an A/B test; ``next_share_bp`` what it gets while it is watched.
     """
-    decision = _by_hand(change, action, variant)
+    decision = _by_hand(change, action, variant, next_share_bp)
     if await decisions.record(change.connection, decision):
         await outbox.add(change.connection, *decision_record(decision.event))
         await change.note()
         return decision
     standing = await decisions.standing(change.connection, decision)
-    if standing is not None and (standing.action, standing.variant_key) == (action, variant):
+    if standing is not None and standing.change == decision.change:
         return standing
     raise Conflict(f"{_what(standing)} {change.experiment.key!r} is being applied; try again")
 
 
 def _what(standing: Decision | None) -> str:
+    if standing is not None and standing.action == "promote" and standing.variant_key is None:
+        return "another decision to promote"
     if standing is None or standing.variant_key is None:
         return "the decision to advance"
     return f"the decision to promote {standing.variant_key!r} of"
 
 
-def _by_hand(change: Change, action: Literal["promote", "rollback"], variant: str | None) -> Decision:
+def _by_hand(
+    change: Change, action: Literal["promote", "rollback"], variant: str | None, next_share_bp: int | None
+) -> Decision:
     return Decision(
         decision_id=new_id(),
         experiment_id=change.experiment.experiment_id,
@@ -110,9 +137,10 @@ def _by_hand(change: Change, action: Literal["promote", "rollback"], variant: st
         action=action,
         rule="by_hand",
         reason=change.reason,
-        actor=ADMIN,
+        actor=change.transaction.actor,
         allocation_version=change.allocation.version,
         decided_at=datetime.now(UTC),
+        next_share_bp=next_share_bp,
         variant_key=variant,
         method="by_hand",
     )

@@ -19,20 +19,25 @@ ADMIN = "admin"
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": description}
     for status, description in {
+        400: "what was sent cannot be read",
         401: "the admin key is missing or wrong",
         404: "there is no such thing",
         409: "the present state does not allow it; `detail` says what to do",
+        412: "it is not as `If-Match` says: GET it again, and send the change with its new ETag",
+        413: "the body is too large",
         422: "what was sent breaks a rule; `errors` names the fields",
+        503: "the database does not answer; try again",
     }.items()
 }
 
 
-def _engine(request: Request) -> AsyncEngine:
+def engine_of(request: Request) -> AsyncEngine:
+    """Return the database of the application that got the request."""
     engine: AsyncEngine = request.app.state.engine
     return engine
 
 
-Database = Annotated[AsyncEngine, Depends(_engine)]
+Database = Annotated[AsyncEngine, Depends(engine_of)]
 
 
 MAX_STATE_BYTES = 900_000

@@ -7,22 +7,32 @@ from datetime import UTC, datetime
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.api.ab_test_bodies import NewABTest
+from services.api.blue_green_bodies import NewBlueGreen
 from services.api.canary_bodies import NewCanary
 from services.api.shadow_bodies import NewShadow
 from services.domain.ab_test import ABTestDefinition, check_ab_test
+from services.domain.blue_green import check_blue_green
 from services.domain.errors import InvalidDefinition, NotFound
-from services.domain.experiment import CanaryDefinition, Definition, Experiment, check_definition
+from services.domain.experiment import (
+    BlueGreenDefinition,
+    CanaryDefinition,
+    Definition,
+    Experiment,
+    check_definition,
+)
 from services.domain.metric import BUILT_IN, Metric
 from services.domain.shadow import ShadowDefinition, check_shadow
 from services.storage import endpoints, metrics, routes, variants
 from services.storage.identifiers import new_id
 from services.storage.routes import Route
 
+NewBody = NewCanary | NewABTest | NewShadow | NewBlueGreen
+"""What may be asked for."""
 ALWAYS_MEASURED = (BUILT_IN["satisfaction_rate"],)
 """Summed for every test, named or not: what users report cannot be made up for later."""
 
 
-async def drafted(connection: AsyncConnection, body: NewCanary | NewABTest | NewShadow) -> Experiment:
+async def drafted(connection: AsyncConnection, body: NewBody) -> Experiment:
     """Return the draft that is asked for. Raises InvalidDefinition, naming the field, for what is wrong."""
     route = await _route(connection, body.route)
     definition = await _definition(connection, body, route)
@@ -47,18 +57,24 @@ async def _route(connection: AsyncConnection, key: str) -> Route:
         raise InvalidDefinition("route", f"there is no route {key!r}; create it first") from None
 
 
-async def _definition(
-    connection: AsyncConnection, body: NewCanary | NewABTest | NewShadow, route: Route
-) -> Definition:
+async def _definition(connection: AsyncConnection, body: NewBody, route: Route) -> Definition:
     if isinstance(body, NewCanary):
         return await _canary(connection, body, route)
     if isinstance(body, NewShadow):
         return await _shadow(connection, body, route)
+    if isinstance(body, NewBlueGreen):
+        return await _blue_green(connection, body, route)
     return await _ab_test(connection, body, route)
 
 
 async def _canary(connection: AsyncConnection, body: NewCanary, route: Route) -> CanaryDefinition:
     check_definition(body.definition, control=route.allocation.stable)
+    await _check_variants(connection, {"treatment": body.treatment})
+    return body.definition
+
+
+async def _blue_green(connection: AsyncConnection, body: NewBlueGreen, route: Route) -> BlueGreenDefinition:
+    check_blue_green(body.definition, control=route.allocation.stable)
     await _check_variants(connection, {"treatment": body.treatment})
     return body.definition
 

@@ -7,43 +7,39 @@ from collections.abc import Iterable
 from fastapi import APIRouter
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.api import foretelling, planning, shadow_outlook
-from services.api.ab_test_bodies import NewABTest
-from services.api.canary_bodies import NewCanary
+from services.api import blue_green_outlook, foretelling, planning, shadow_outlook
 from services.api.changes import check_room
-from services.api.common import PROBLEMS, Database
-from services.api.drafting import drafted
+from services.api.common import PROBLEMS
+from services.api.drafting import NewBody, drafted
 from services.api.dry_run_views import Detectable, DryRun, Obstacle, TrafficSeen
 from services.api.experiment_bodies import NewExperiment
-from services.api.shadow_bodies import NewShadow
+from services.api.transactions import Creating, Route
 from services.domain.errors import Conflict, InvalidDefinition
 from services.domain.experiment import Experiment
 from services.storage import experiments, route_traffic
 from services.storage.route_traffic import RouteTraffic
 
-router = APIRouter(prefix="/v1/experiments", tags=["experiments"], responses=PROBLEMS)
+router = APIRouter(prefix="/v1/experiments", tags=["experiments"], responses=PROBLEMS, route_class=Route)
 
 LOOK_BACK_MINUTES = 24 * 60
 
 
 @router.post("/dry-run")
-async def dry_run(body: NewExperiment, database: Database) -> DryRun:
+async def dry_run(body: NewExperiment, transaction: Creating) -> DryRun:
     """Say what the experiment would do, how soon it could find what on the traffic of the last 24 hours, and
     what is wrong with it. The body is the one that would create it; nothing is changed."""
-    async with database.connect() as connection:
-        try:
-            experiment = await drafted(connection, body)
-        except InvalidDefinition as error:
-            obstacle = Obstacle(blocks="create", field=error.field, message=error.problem)
-            return _nothing_to_foretell(obstacle)
-        seen = await route_traffic.recent(connection, experiment.route_key, minutes=LOOK_BACK_MINUTES)
-        obstacles = await _obstacles(connection, body, experiment)
+    connection = transaction.connection
+    try:
+        experiment = await drafted(connection, body)
+    except InvalidDefinition as error:
+        obstacle = Obstacle(blocks="create", field=error.field, message=error.problem)
+        return _nothing_to_foretell(obstacle)
+    seen = await route_traffic.recent(connection, experiment.route_key, minutes=LOOK_BACK_MINUTES)
+    obstacles = await _obstacles(connection, body, experiment)
     return _foretold(experiment, seen, obstacles)
 
 
-async def _obstacles(
-    connection: AsyncConnection, body: NewCanary | NewABTest | NewShadow, experiment: Experiment
-) -> list[Obstacle]:
+async def _obstacles(connection: AsyncConnection, body: NewBody, experiment: Experiment) -> list[Obstacle]:
     found = []
     if await experiments.is_taken(connection, body.key):
         message = f"an experiment {body.key!r} exists already; choose another key"
@@ -80,6 +76,9 @@ def _foretold(experiment: Experiment, seen: RouteTraffic, obstacles: list[Obstac
     elif experiment.kind == "shadow":
         would = shadow_outlook.would(experiment.shadow, experiment.control)
         warnings = shadow_outlook.warnings(experiment.shadow, traffic)
+    elif experiment.kind == "blue_green":
+        would = blue_green_outlook.would(experiment.blue_green, experiment.control)
+        warnings = blue_green_outlook.warnings(experiment.blue_green, traffic)
     else:
         test = experiment.ab_test
         would = foretelling.ab_test_would(test)

@@ -6,39 +6,41 @@ from typing import Any
 
 import msgspec
 from fastapi import APIRouter
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.api.common import ADMIN, PROBLEMS, Database, publish
+from services.api.common import PROBLEMS, Database, publish
+from services.api.paging import Paged, Prefix
 from services.api.schemas import EndpointBody, NewEndpoint, VerbBody
+from services.api.transactions import Acting, Changing, Creating, Route, Transaction
 from services.api.views import EndpointView, Items
 from services.domain.configuration import EndpointConfig
 from services.storage import audit, configuration, endpoints
 
-router = APIRouter(prefix="/v1/endpoints", tags=["endpoints"], responses=PROBLEMS)
+router = APIRouter(prefix="/v1/endpoints", tags=["endpoints"], responses=PROBLEMS, route_class=Route)
 
 
 @router.post("", status_code=201)
-async def create_endpoint(body: NewEndpoint, database: Database) -> EndpointView:
+async def create_endpoint(body: NewEndpoint, transaction: Creating) -> EndpointView:
     """Create an endpoint. Its secret is a reference; gateways look it up where they run."""
-    async with database.begin() as connection:
-        endpoint = body.config(body.key, await configuration.next_version(connection))
-        await endpoints.create(connection, endpoint)
-        await publish(connection, endpoint)
-        await audit.record(
-            connection,
-            actor=ADMIN,
-            action="create",
-            subject=f"endpoint/{endpoint.key}",
-            after=_plain(endpoint),
-        )
+    connection = transaction.connection
+    endpoint = body.config(body.key, await configuration.next_version(connection))
+    await endpoints.create(connection, endpoint)
+    await publish(connection, endpoint)
+    await audit.record(
+        connection,
+        actor=transaction.actor,
+        action="create",
+        subject=f"endpoint/{endpoint.key}",
+        after=_plain(endpoint),
+    )
     return EndpointView.of(endpoint)
 
 
 @router.get("")
-async def list_endpoints(database: Database) -> Items[EndpointView]:
-    """List the endpoints."""
+async def list_endpoints(database: Database, paging: Paged, q: Prefix = None) -> Items[EndpointView]:
+    """List the endpoints, by key."""
     async with database.connect() as connection:
-        return Items(items=[EndpointView.of(one) for one in await endpoints.listing(connection)])
+        found = await endpoints.page(connection, paging.page(tuple[str]), prefix=q)
+    return paging.items(found, EndpointView.of)
 
 
 @router.get("/{key}")
@@ -49,51 +51,56 @@ async def show_endpoint(key: str, database: Database) -> EndpointView:
 
 
 @router.put("/{key}")
-async def replace_endpoint(key: str, body: EndpointBody, database: Database) -> EndpointView:
+async def replace_endpoint(key: str, body: EndpointBody, transaction: Changing) -> EndpointView:
     """Replace an endpoint's definition, for all variants that ask it. One that is drained stays drained."""
-    async with database.begin() as connection:
-        before = await endpoints.get(connection, key, lock=True)
-        defined = body.config(key, await configuration.next_version(connection))
-        after = msgspec.structs.replace(defined, drained=before.drained)
-        await _change(connection, "replace", before, after)
+    before = await _seen(transaction, key)
+    defined = body.config(key, await configuration.next_version(transaction.connection))
+    after = msgspec.structs.replace(defined, drained=before.drained)
+    await _change(transaction, "replace", before, after)
     return EndpointView.of(after)
 
 
 @router.post("/{key}/drain")
-async def drain_endpoint(key: str, database: Database, body: VerbBody | None = None) -> EndpointView:
+async def drain_endpoint(key: str, transaction: Acting, body: VerbBody | None = None) -> EndpointView:
     """Give the endpoint no new requests; those under way are finished. Safe to repeat."""
-    return await _set_drained(database, key, body or VerbBody(), drained=True)
+    return await _set_drained(transaction, key, body or VerbBody(), drained=True)
 
 
 @router.post("/{key}/undrain")
-async def undrain_endpoint(key: str, database: Database, body: VerbBody | None = None) -> EndpointView:
+async def undrain_endpoint(key: str, transaction: Acting, body: VerbBody | None = None) -> EndpointView:
     """Give the endpoint requests again. Safe to repeat."""
-    return await _set_drained(database, key, body or VerbBody(), drained=False)
+    return await _set_drained(transaction, key, body or VerbBody(), drained=False)
 
 
-async def _set_drained(database: AsyncEngine, key: str, body: VerbBody, *, drained: bool) -> EndpointView:
-    async with database.begin() as connection:
-        before = await endpoints.get(connection, key, lock=True)
-        if before.drained is drained:
-            return EndpointView.of(before)
-        version = await configuration.next_version(connection)
-        after = msgspec.structs.replace(before, drained=drained, version=version)
-        await _change(connection, "drain" if drained else "undrain", before, after, body.reason)
+async def _set_drained(transaction: Transaction, key: str, body: VerbBody, *, drained: bool) -> EndpointView:
+    before = await _seen(transaction, key)
+    if before.drained is drained:
+        return EndpointView.of(before)
+    version = await configuration.next_version(transaction.connection)
+    after = msgspec.structs.replace(before, drained=drained, version=version)
+    await _change(transaction, "drain" if drained else "undrain", before, after, body.reason)
     return EndpointView.of(after)
 
 
+async def _seen(transaction: Transaction, key: str) -> EndpointConfig:
+    """Return the endpoint, held, where it is as the caller has seen it."""
+    endpoint = await endpoints.get(transaction.connection, key, lock=True)
+    transaction.check_seen(EndpointView.of(endpoint))
+    return endpoint
+
+
 async def _change(
-    connection: AsyncConnection,
+    transaction: Transaction,
     action: str,
     before: EndpointConfig,
     after: EndpointConfig,
     reason: str | None = None,
 ) -> None:
-    await endpoints.update(connection, after)
-    await publish(connection, after)
+    await endpoints.update(transaction.connection, after)
+    await publish(transaction.connection, after)
     await audit.record(
-        connection,
-        actor=ADMIN,
+        transaction.connection,
+        actor=transaction.actor,
         action=action,
         subject=f"endpoint/{after.key}",
         before=_plain(before),

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 from uuid import UUID
 
 import msgspec
 from pydantic import BaseModel
 
-from services.api.views import AllocationView
+from services.api.etags import Resource
+from services.api.views import AllocationView, FreezeView
 from services.domain.allocation import Allocation
 from services.domain.assignment import BASIS_POINTS
 from services.domain.decision import Decision
-from services.domain.experiment import Conclusion, Experiment, ExperimentKind, ExperimentStatus
+from services.domain.experiment import Conclusion, Experiment, ExperimentKind, ExperimentStatus, Stage
+from services.domain.restraint import Freeze
 
 
 class WaitingFor(BaseModel):
@@ -40,11 +43,15 @@ class VariantShare(BaseModel):
     share: float
 
 
-class ExperimentView(BaseModel):
+class ExperimentView(Resource):
     """An experiment: its definition and where it stands.
 
     ``treatment`` and ``treatment_share`` are for experiments with one treatment; ``variants`` has them all.
+    ``approved``: a person agreed to what comes next. ``freezes``: why nothing but a rollback happens by
+    itself.
     """
+
+    volatile: ClassVar[frozenset[str]] = frozenset({"waiting_for", "allocation", "freezes"})
 
     key: str
     experiment_id: UUID
@@ -58,10 +65,13 @@ class ExperimentView(BaseModel):
     variants: list[VariantShare]
     promoted: str | None
     phase: int
+    stage: Stage
+    approved: bool
     definition: dict[str, Any]
     allocation: AllocationView
     waiting_for: WaitingFor | None
     concluded_because: str | None
+    freezes: list[FreezeView]
     created_at: datetime
     started_at: datetime | None
     step_started_at: datetime | None
@@ -74,6 +84,7 @@ class ExperimentView(BaseModel):
         allocation: Allocation,
         waiting_for: WaitingFor | None,
         concluded_by: Decision | None,
+        freezes: Iterable[Freeze],
     ) -> ExperimentView:
         """Return what callers see of an experiment; ``allocation`` is its route's."""
         promoted = None
@@ -98,6 +109,8 @@ class ExperimentView(BaseModel):
             allocation=AllocationView.of(allocation),
             waiting_for=waiting_for,
             concluded_because=_because(concluded_by),
+            approved=experiment.approved_version == allocation.version,
+            freezes=[FreezeView.of(freeze) for freeze in freezes],
         )
 
 

@@ -2,49 +2,55 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from datetime import datetime
+from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 
-from services.api.common import ADMIN, PROBLEMS, Database
+from services.api.common import PROBLEMS, Database
 from services.api.drafting import drafted
 from services.api.experiment_bodies import NewExperiment
 from services.api.experiment_views import ExperimentView
+from services.api.paging import Paged
+from services.api.transactions import Creating, Route
 from services.api.views import DecisionView, Items
 from services.api.waiting import view_experiment
-from services.domain.experiment import ExperimentStatus
+from services.domain.experiment import ExperimentKind, ExperimentStatus
 from services.storage import audit, decisions, experiments
 
-router = APIRouter(prefix="/v1/experiments", tags=["experiments"], responses=PROBLEMS)
+router = APIRouter(prefix="/v1/experiments", tags=["experiments"], responses=PROBLEMS, route_class=Route)
 
 
 @router.post("", status_code=201)
-async def create_experiment(body: NewExperiment, database: Database) -> ExperimentView:
-    """Draft a canary or an A/B test. Nothing happens to traffic before it is started."""
-    async with database.begin() as connection:
-        experiment = await drafted(connection, body)
-        await experiments.create(connection, experiment)
-        await audit.record(
-            connection,
-            actor=ADMIN,
-            action="create",
-            subject=f"experiment/{experiment.key}",
-            after=body.model_dump(),
-        )
-        return await view_experiment(connection, experiment)
+async def create_experiment(body: NewExperiment, transaction: Creating) -> ExperimentView:
+    """Draft an experiment. Nothing happens to traffic before it is started."""
+    connection = transaction.connection
+    experiment = await drafted(connection, body)
+    await experiments.create(connection, experiment)
+    await audit.record(
+        connection,
+        actor=transaction.actor,
+        action="create",
+        subject=f"experiment/{experiment.key}",
+        after=body.model_dump(),
+    )
+    return await view_experiment(connection, experiment)
 
 
 @router.get("")
 async def list_experiments(
     database: Database,
+    paging: Paged,
     route: str | None = None,
+    kind: ExperimentKind | None = None,
     status: ExperimentStatus | None = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> Items[ExperimentView]:
-    """List experiments, newest first, of one route or status or of all."""
+    """List experiments, newest first, of one route, kind or status or of all."""
+    page = paging.page(tuple[datetime, UUID])
     async with database.connect() as connection:
-        found = await experiments.listing(connection, route_key=route, status=status, limit=limit)
-        return Items(items=[await view_experiment(connection, one) for one in found])
+        found = await experiments.page(connection, page, route_key=route, kind=kind, status=status)
+        views = {one.key: await view_experiment(connection, one) for one in found.items}
+    return paging.items(found, lambda one: views[one.key])
 
 
 @router.get("/{key}")
@@ -55,9 +61,10 @@ async def show_experiment(key: str, database: Database) -> ExperimentView:
 
 
 @router.get("/{key}/decisions")
-async def list_decisions(key: str, database: Database) -> Items[DecisionView]:
+async def list_decisions(key: str, database: Database, paging: Paged) -> Items[DecisionView]:
     """List what was decided about an experiment, newest first, with the evidence."""
     async with database.connect() as connection:
         experiment = await experiments.get(connection, key)
-        found = await decisions.of_experiment(connection, experiment.experiment_id)
-    return Items(items=[DecisionView.of(one) for one in found])
+        page = paging.page(tuple[datetime, UUID])
+        found = await decisions.page(connection, page, experiment_id=experiment.experiment_id)
+    return paging.items(found, DecisionView.of)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
+from services.api.etags import Resource
 from services.api.schemas import Body, Key
 from services.domain.metric import BUILT_IN, FEEDBACK, SOURCES, Better, Metric, MetricKind, Per, check_metric
 
@@ -53,7 +54,7 @@ class NewMetric(MetricBody):
     key: Key
 
 
-class MetricView(BaseModel):
+class MetricView(Resource):
     """A metric. A missing value counts nowhere: it is never taken for 0."""
 
     key: str

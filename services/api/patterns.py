@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from services.api import ab_tests, canaries, shadows
+from services.api import ab_tests, blue_greens, canaries, shadows
 from services.api.changes import Change
 from services.domain.experiment import ExperimentKind
 
@@ -27,6 +27,9 @@ PATTERNS: Mapping[ExperimentKind, Pattern] = {
     "canary": Pattern(canaries.start, canaries.pause, canaries.resume, canaries.stop, canaries.to_promote),
     "ab_test": Pattern(ab_tests.start, ab_tests.pause, ab_tests.resume, ab_tests.stop, ab_tests.to_promote),
     "shadow": Pattern(shadows.start, shadows.pause, shadows.resume, shadows.stop, shadows.to_promote),
+    "blue_green": Pattern(
+        blue_greens.start, blue_greens.refuse, blue_greens.refuse, blue_greens.stop, blue_greens.to_promote
+    ),
 }
 
 

@@ -103,7 +103,9 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
 async def _on_database_away(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, sa.exc.OperationalError)  # noqa: S101
     logger.warning("%s %s: Postgres: %s", request.method, request.url.path, error.orig)
-    detail = "the database does not answer or is busy; nothing was changed, try again"
+    detail = (
+        "the database does not answer or is busy; try again, with an Idempotency-Key to change things once"
+    )
     return problem(503, "database_unavailable", detail, request.url.path, headers={"Retry-After": "1"})
 
 

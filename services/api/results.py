@@ -11,8 +11,9 @@ from pydantic import AwareDatetime
 from services.api.common import PROBLEMS, Database
 from services.api.result_views import ResultsView
 from services.api.results_reading import Asked, read_results
+from services.api.transactions import Route
 
-router = APIRouter(prefix="/v1/experiments/{key}", tags=["results"], responses=PROBLEMS)
+router = APIRouter(prefix="/v1/experiments/{key}", tags=["results"], responses=PROBLEMS, route_class=Route)
 
 
 @router.get("/results")

@@ -20,6 +20,7 @@ from services.domain.configuration import (
     EndpointConfig,
     EndpointKind,
     Prices,
+    Scope,
     SelectionRule,
     UnitFallback,
     VariantConfig,
@@ -41,7 +42,8 @@ def _reference(secret: str) -> str:
     return secret
 
 
-def _http_url(url: str) -> str:
+def web_address(url: str) -> str:
+    """Return the URL of a server, without a slash at its end."""
     try:
         parts = urlsplit(url)
         well_formed = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -56,10 +58,11 @@ def _free_parameters(parameters: dict[str, Any]) -> dict[str, Any]:
     taken = sorted(_OWNED_BY_HEADGATE & parameters.keys())
     if taken:
         raise ValueError(f"must not set {', '.join(taken)}: the variant or the caller does")
-    return _storable(parameters)
+    return storable(parameters)
 
 
-def _storable(value: Value) -> Value:
+def storable(value: Value) -> Value:
+    """Return a value that JSON and Postgres can hold."""
     try:
         text = json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
     except ValueError:  # also UnicodeEncodeError, for half a surrogate pair
@@ -115,7 +118,7 @@ class EndpointBody(Body):
         json_schema_extra={"example": {"kind": "openai", "base_url": "https://api.openai.com/v1"}}
     )
     kind: EndpointKind
-    base_url: Annotated[str, Field(max_length=2_000), AfterValidator(_http_url)]
+    base_url: Annotated[str, Field(max_length=2_000), AfterValidator(web_address)]
     secret: Annotated[str, Field(max_length=1_000), AfterValidator(_reference)] | None = Field(
         default=None, description="A reference to the provider's key: env:NAME, file:/path or command:NAME"
     )
@@ -174,7 +177,7 @@ class VariantBody(Body):
     )
     endpoints: Annotated[list[str], Field(min_length=1, max_length=100), AfterValidator(distinct)]
     model: str | None = Field(default=None, min_length=1, max_length=200)
-    system_prompt: Annotated[str, AfterValidator(_storable)] | None = None
+    system_prompt: Annotated[str, AfterValidator(storable)] | None = None
     parameters: Annotated[dict[str, Any], AfterValidator(_free_parameters)] = {}
     selection: SelectionRule = Field(
         default="weighted",
@@ -223,6 +226,9 @@ class NewKey(Body):
     routes: Annotated[list[str], Field(min_length=1, max_length=1_000), AfterValidator(distinct)] | None = (
         Field(default=None, description="The routes it may use; all of them when absent")
     )
+    scopes: Annotated[list[Scope], AfterValidator(distinct)] = Field(
+        default=[], description="`force_variant`: may name the variant in `x-headgate-force-variant`"
+    )
 
 
 class VerbBody(Body):
@@ -249,4 +255,8 @@ class PromoteBody(VerbBody):
     )
     variant: str | None = Field(
         default=None, description="The treatment to promote; needed where there are several"
+    )
+    holdback: bool = Field(
+        default=True,
+        description="Watch it against a holdback first, as its plan says; false: for good at once",
     )

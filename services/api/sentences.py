@@ -11,7 +11,7 @@ from typing import Any
 UNION_TAG = "union_tag"
 """The type of error where a body could be one of several things and does not say which."""
 
-UNION_TAGS = frozenset({"sequential", "threshold", "canary", "ab_test", "shadow"})
+UNION_TAGS = frozenset({"sequential", "threshold", "canary", "ab_test", "shadow", "blue_green"})
 """What validators put into a location to say which of several things a body is; callers never sent it."""
 
 _SENTENCES: Mapping[str, str] = {

@@ -8,13 +8,14 @@ from fastapi import APIRouter, Query
 
 from services.api.common import PROBLEMS, Database
 from services.api.shadow_views import ComparisonsView, ComparisonView, CoverageView, ReportView
+from services.api.transactions import Route
 from services.api.waiting import waiting_for
 from services.domain.experiment import Experiment
 from services.domain.shadow_report import ShadowReport, report_of
 from services.storage import comparisons, experiments
 from services.storage.comparisons import Coverage
 
-router = APIRouter(prefix="/v1/experiments", tags=["experiments"], responses=PROBLEMS)
+router = APIRouter(prefix="/v1/experiments", tags=["experiments"], responses=PROBLEMS, route_class=Route)
 
 
 @router.get("/{key}/comparisons")

@@ -5,22 +5,30 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from pydantic import AwareDatetime
 
 from services.api.common import PROBLEMS, Database
+from services.api.paging import Paged
+from services.api.transactions import Route
 from services.api.views import AuditView, Items
 from services.storage import audit
+from services.storage.audit import Sought
 
-router = APIRouter(prefix="/v1/audit", tags=["audit"], responses=PROBLEMS)
+router = APIRouter(prefix="/v1/audit", tags=["audit"], responses=PROBLEMS, route_class=Route)
 
 
 @router.get("")
 async def list_changes(
     database: Database,
-    subject: str | None = None,
-    before: Annotated[int | None, Query(description="Only changes older than this audit_id")] = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    paging: Paged,
+    subject: Annotated[str | None, Query(description="`kind/key`, such as `experiment/canary`")] = None,
+    actor: Annotated[str | None, Query(description="Who did it; `policy` for what went by itself")] = None,
+    action: Annotated[str | None, Query(description="Such as `create`, `replace`, `start`")] = None,
+    since: Annotated[AwareDatetime | None, Query(description="From this time on")] = None,
+    until: Annotated[AwareDatetime | None, Query(description="Before this time")] = None,
 ) -> Items[AuditView]:
-    """List changes, newest first. ``subject`` is ``kind/key``, such as ``experiment/chat-new-model``."""
+    """List changes, newest first."""
+    sought = Sought(subject, actor, action, since, until)
     async with database.connect() as connection:
-        rows = await audit.listing(connection, subject=subject, before_id=before, limit=limit)
-    return Items(items=[AuditView(**row) for row in rows])
+        found = await audit.page(connection, paging.page(tuple[int]), sought)
+    return paging.items(found, lambda row: AuditView(**row))

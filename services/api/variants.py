@@ -5,38 +5,40 @@ from __future__ import annotations
 from fastapi import APIRouter
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.api.common import ADMIN, PROBLEMS, Database, publish_route
+from services.api.common import PROBLEMS, Database, publish_route
+from services.api.paging import Paged, Prefix
 from services.api.schemas import NewVariant, VariantBody
+from services.api.transactions import Changing, Creating, Route
 from services.api.views import Items, VariantView
 from services.domain.configuration import VariantConfig
 from services.domain.errors import Conflict, InvalidDefinition
 from services.storage import audit, configuration, endpoints, experiments, routes, variants
 
-router = APIRouter(prefix="/v1/variants", tags=["variants"], responses=PROBLEMS)
+router = APIRouter(prefix="/v1/variants", tags=["variants"], responses=PROBLEMS, route_class=Route)
 
 
 @router.post("", status_code=201)
-async def create_variant(body: NewVariant, database: Database) -> VariantView:
+async def create_variant(body: NewVariant, transaction: Creating) -> VariantView:
     """Create a variant: which endpoints to ask, for which model, with which prompt and parameters."""
-    async with database.begin() as connection:
-        variant = body.config(body.key)
-        await _check_endpoints(connection, variant)
-        await variants.create(connection, variant)
-        await audit.record(
-            connection,
-            actor=ADMIN,
-            action="create",
-            subject=f"variant/{variant.key}",
-            after=VariantView.of(variant).model_dump(),
-        )
+    connection, variant = transaction.connection, body.config(body.key)
+    await _check_endpoints(connection, variant)
+    await variants.create(connection, variant)
+    await audit.record(
+        connection,
+        actor=transaction.actor,
+        action="create",
+        subject=f"variant/{variant.key}",
+        after=VariantView.of(variant).model_dump(),
+    )
     return VariantView.of(variant)
 
 
 @router.get("")
-async def list_variants(database: Database) -> Items[VariantView]:
-    """List the variants."""
+async def list_variants(database: Database, paging: Paged, q: Prefix = None) -> Items[VariantView]:
+    """List the variants, by key."""
     async with database.connect() as connection:
-        return Items(items=[VariantView.of(one) for one in await variants.listing(connection)])
+        found = await variants.page(connection, paging.page(tuple[str]), prefix=q)
+    return paging.items(found, VariantView.of)
 
 
 @router.get("/{key}")
@@ -47,25 +49,26 @@ async def show_variant(key: str, database: Database) -> VariantView:
 
 
 @router.put("/{key}")
-async def replace_variant(key: str, body: VariantBody, database: Database) -> VariantView:
+async def replace_variant(key: str, body: VariantBody, transaction: Changing) -> VariantView:
     """Replace a variant's definition, on every route it serves. Refused while an experiment measures it."""
-    async with database.begin() as connection:
-        await configuration.hold_routes(connection)
-        before = await variants.get(connection, key)
-        await _check_not_measured(connection, key)
-        after = body.config(key)
-        await _check_endpoints(connection, after)
-        await variants.update(connection, after)
-        for route_key in await routes.serving(connection, key):
-            await publish_route(connection, route_key)
-        await audit.record(
-            connection,
-            actor=ADMIN,
-            action="replace",
-            subject=f"variant/{key}",
-            before=VariantView.of(before).model_dump(),
-            after=VariantView.of(after).model_dump(),
-        )
+    connection = transaction.connection
+    await configuration.hold_routes(connection)
+    before = await variants.get(connection, key)
+    transaction.check_seen(VariantView.of(before))
+    await _check_not_measured(connection, key)
+    after = body.config(key)
+    await _check_endpoints(connection, after)
+    await variants.update(connection, after)
+    for route_key in await routes.serving(connection, key):
+        await publish_route(connection, route_key)
+    await audit.record(
+        connection,
+        actor=transaction.actor,
+        action="replace",
+        subject=f"variant/{key}",
+        before=VariantView.of(before).model_dump(),
+        after=VariantView.of(after).model_dump(),
+    )
     return VariantView.of(after)
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 from uuid import UUID
 
 import msgspec
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
+from services.api.etags import Resource
 from services.api.reliability import BreakerBody, ProbeBody
 from services.api.schemas import PricesBody
 from services.domain.allocation import Allocation, ShadowSplit
 from services.domain.assignment import BASIS_POINTS
+from services.domain.blue_green import slots_of
 from services.domain.configuration import (
     EndpointAuth,
     EndpointConfig,
@@ -24,6 +27,7 @@ from services.domain.configuration import (
 )
 from services.domain.decision import Decision, DecisionState
 from services.domain.events import DecisionAction
+from services.domain.restraint import Freeze
 from services.storage.credentials import Credential
 from services.storage.routes import AllocationRecord, Route
 
@@ -34,9 +38,10 @@ class Items(BaseModel, Generic[Item]):
     """A list of things."""
 
     items: list[Item]
+    next_cursor: str | None = Field(default=None, description="The next page's `cursor`; null at the end")
 
 
-class EndpointView(BaseModel):
+class EndpointView(Resource):
     """A provider deployment."""
 
     key: str
@@ -69,7 +74,7 @@ class EndpointView(BaseModel):
         return cls(kind=endpoint.endpoint_kind, **(msgspec.structs.asdict(endpoint) | settings))
 
 
-class VariantView(BaseModel):
+class VariantView(Resource):
     """A configuration to serve."""
 
     key: str
@@ -154,31 +159,79 @@ class PastAllocationView(AllocationView):
         )
 
 
-class RouteView(BaseModel):
-    """A route and how its traffic is split now."""
+class FreezeView(BaseModel):
+    """A stop of every automatic change but rollbacks; `scope` is a route's key, or `*` for all routes."""
+
+    scope: str
+    actor: str
+    reason: str
+    created_at: datetime
+
+    @classmethod
+    def of(cls, freeze: Freeze) -> FreezeView:
+        """Return what callers see of a freeze."""
+        return cls(**asdict(freeze))
+
+
+class SlotView(BaseModel):
+    """A slot of a route. `variant` is null where it is empty; `share` is what it serves."""
+
+    variant: str | None
+    is_active: bool
+    share: float
+
+
+class SlotsView(BaseModel):
+    """The two slots of a route: one serves; the other is empty, or holds what a deployment put there."""
+
+    blue: SlotView
+    green: SlotView
+
+    @classmethod
+    def of(cls, allocation: Allocation) -> SlotsView:
+        """Return what callers see of an allocation's slots."""
+        weights = allocation.weights
+        blue, green = (
+            SlotView(
+                variant=slot.variant, is_active=slot.is_active, share=weights.get(slot.variant or "", 0.0)
+            )
+            for slot in slots_of(allocation)
+        )
+        return cls(blue=blue, green=green)
+
+
+class RouteView(Resource):
+    """A route and how its traffic is split now. ``freezes``: why nothing but a rollback happens by itself."""
+
+    volatile: ClassVar[frozenset[str]] = frozenset({"freezes"})
 
     key: str
     unit_fallback: UnitFallback
     allocation: AllocationView
+    slots: SlotsView
+    freezes: list[FreezeView]
     created_at: datetime
 
     @classmethod
-    def of(cls, route: Route) -> RouteView:
+    def of(cls, route: Route, freezes: Iterable[Freeze]) -> RouteView:
         """Return what callers see of a route."""
         return cls(
             key=route.key,
             unit_fallback=route.unit_fallback,
             allocation=AllocationView.of(route.allocation),
+            slots=SlotsView.of(route.allocation),
+            freezes=[FreezeView.of(freeze) for freeze in freezes],
             created_at=route.created_at,
         )
 
 
-class KeyView(BaseModel):
+class KeyView(Resource):
     """A client's key, without the key."""
 
     key_id: str
     label: str
     routes: list[str] | None
+    scopes: list[str]
     created_at: datetime
     revoked_at: datetime | None
 
@@ -189,6 +242,7 @@ class KeyView(BaseModel):
             key_id=credential.key_id,
             label=credential.label,
             routes=None if credential.routes is None else list(credential.routes),
+            scopes=list(credential.scopes),
             created_at=credential.created_at,
             revoked_at=credential.revoked_at,
         )
@@ -197,10 +251,14 @@ class KeyView(BaseModel):
 class NewKeyView(KeyView):
     """A client's key, shown this once."""
 
-    key: str
+    volatile: ClassVar[frozenset[str]] = frozenset({"key"})
+
+    key: str | None = Field(
+        description="Null where a request is sent again: it is not kept. Revoke the key and create another"
+    )
 
 
-class DecisionView(BaseModel):
+class DecisionView(Resource):
     """A decision and what came of it."""
 
     decision_id: UUID

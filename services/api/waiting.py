@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.api import shadow_outlook
+from services.api import blue_green_outlook, shadow_outlook
 from services.api.experiment_views import ExperimentView, WaitingFor
 from services.domain.decision import Decision
 from services.domain.experiment import Experiment
 from services.domain.shadow import ShadowDefinition
-from services.storage import decisions, evaluations, routes
+from services.storage import decisions, evaluations, freezes, health_checks, routes
 from services.storage.evaluations import StoredEvaluation
 
 
@@ -20,7 +20,8 @@ async def view_experiment(connection: AsyncConnection, experiment: Experiment) -
     route = await routes.get(connection, experiment.route_key)
     awaited = await waiting_for(connection, experiment)
     concluded_by = await _concluded_by(connection, experiment)
-    return ExperimentView.of(experiment, route.allocation, awaited, concluded_by)
+    frozen = await freezes.of_route(connection, experiment.route_key)
+    return ExperimentView.of(experiment, route.allocation, awaited, concluded_by, frozen)
 
 
 async def _concluded_by(connection: AsyncConnection, experiment: Experiment) -> Decision | None:
@@ -57,6 +58,9 @@ async def _waiting_for_decision(connection: AsyncConnection, experiment: Experim
         if decision.state == "recorded":
             sentence = f"{decision.action} is decided and about to be applied: {decision.reason}"
             return WaitingFor(rule=decision.rule, sentence=sentence)
+    if experiment.stage == "deployed":
+        run = await health_checks.newest(connection, experiment.experiment_id, experiment.treatments[0])
+        return blue_green_outlook.waiting(experiment, run)
     newest = await evaluations.newest(connection, experiment.experiment_id)
     if experiment.status == "paused":
         waiting = _evaluated(newest) if newest else WaitingFor(rule="paused", sentence="")

@@ -16,6 +16,8 @@ from collections.abc import Callable
 
 import msgspec
 
+from services.demo.asgi import Receive, Scope, Send, read_body, send_json
+from services.demo.asgi_server import TRANSPORT, serve_until
 from services.demo.provider_answers import Answer, error
 from services.demo.provider_behaviour import Behaviour, Fault
 from services.demo.provider_completions import ChatCompletion, TextCompletion
@@ -26,8 +28,7 @@ from services.demo.provider_requests import ProviderRequest, decode_request
 from services.demo.provider_responses import ResponseAnswer
 from services.demo.provider_settings import ProviderSettings
 from services.demo.provider_speech import speak
-from services.gateway.asgi import Receive, Scope, Send, read_body, send_json
-from services.gateway.server import TRANSPORT, address_of, listen, serve_until
+from services.gateway.server import address_of, listen
 from services.gateway.surfaces import COMPLETIONS, EMBEDDINGS, RESPONSES, Call, called_by, model_asked_for
 
 logger = logging.getLogger(__name__)

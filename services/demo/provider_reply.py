@@ -6,9 +6,9 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
+from services.demo.asgi import JSON, Headers, Receive, Send, send_whole
 from services.demo.provider_answers import REFUSALS, Answer, error, server_error
 from services.demo.provider_behaviour import Behaviour, Fault
-from services.gateway.asgi import JSON, Headers, Receive, Send, send_whole
 
 _EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
 _ID = (b"x-request-id", b"sim")

@@ -21,7 +21,7 @@ from services.domain.counts import Count
 from services.domain.experiment import KillSwitch
 from services.domain.memory import Memory
 from services.domain.outage import outage, window
-from services.domain.policy import Act, Health, Judgement, Verdict, VerdictName
+from services.domain.policy import Act, Health, Judgement, Verdict, VerdictName, restrained
 
 METHOD = "ab_test/1"
 """Changes whenever the same sums could lead to another decision."""
@@ -125,9 +125,8 @@ def evaluate_test(inputs: ABTestInputs, memory: Memory | None = None) -> ABTestE
         planned_minutes=definition.planned_duration_minutes,
         evidence_age_seconds=inputs.evidence_age_seconds,
     )
-    return ABTestEvaluation(
-        inputs, units, measured, goals, secondary, ratio, situation, judge_test(situation)
-    )
+    judgement = restrained(judge_test(situation), definition.mode, inputs.freeze)
+    return ABTestEvaluation(inputs, units, measured, goals, secondary, ratio, situation, judgement)
 
 
 def _compare(

@@ -32,6 +32,8 @@ class ABTestInputs(msgspec.Struct, frozen=True, kw_only=True):
     now_tick: int
     minutes_running: float
     evidence_age_seconds: float
+    freeze: str = ""
+    """A sentence where the route is frozen."""
 
     @property
     def treatments(self) -> range:

@@ -15,6 +15,7 @@ from services.domain.assignment import BASIS_POINTS
 from services.domain.configuration import OnBlind, SegmentConfig
 from services.domain.errors import InvalidDefinition
 from services.domain.metric import BUILT_IN, Column, Metric, check_metric, columns_for
+from services.domain.restraint import Mode
 
 OnWinner = Literal["hold", "promote"]
 
@@ -66,6 +67,7 @@ class ABTestDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """A request header with a number known before the test, of the unit, that reduces variance (CUPED)."""
     on_blind: OnBlind = "control"
     lease_limit_seconds: float = 60.0
+    mode: Mode = "act"
 
     @property
     def control(self) -> str:

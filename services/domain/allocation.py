@@ -7,12 +7,15 @@ version it was based on. A rollback is the exception: it applies to whatever all
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 from uuid import UUID
 
 from services.domain.ab_test import ABTestDefinition
 from services.domain.assignment import BASIS_POINTS
 from services.domain.errors import InvalidDefinition, VersionConflict
 from services.domain.events import DecisionAction
+
+SlotName = Literal["blue", "green"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,7 @@ class Allocation:
     ``step`` is the index of the ramp's step the share belongs to; a share set by hand keeps the step.
     ``test`` is laid over it: a unit to which the A/B test gives a treatment is served by that one.
     ``shadow`` serves nobody; it gets copies of requests.
+    ``active_slot`` is the slot that serves; ``idle_variant`` is what the other one holds (blue_green.py).
     """
 
     route_key: str
@@ -81,6 +85,8 @@ class Allocation:
     step: int = 0
     test: TestSplit | None = None
     shadow: ShadowSplit | None = None
+    active_slot: SlotName = "blue"
+    idle_variant: str | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.treatment_share_bp < BASIS_POINTS:
@@ -92,6 +98,8 @@ class Allocation:
             raise InvalidDefinition("treatment_share", "needs an experiment with a treatment")
         if self.test is not None and self.test.control != self.stable:
             raise InvalidDefinition("test", "needs the route's stable variant as its control")
+        if self.idle_variant not in (None, self.stable, self.treatment):
+            raise InvalidDefinition("idle_variant", "needs a deployment that put it there")
 
     @property
     def variant_keys(self) -> frozenset[str]:
@@ -99,6 +107,17 @@ class Allocation:
         treatment = () if self.treatment is None else (self.treatment,)
         shadow = () if self.shadow is None else (self.shadow.variant,)
         return frozenset((self.stable, *treatment, *(self.test.variants if self.test else ()), *shadow))
+
+    @property
+    def idle_slot(self) -> SlotName:
+        """The slot that does not serve, or only the holdback."""
+        return "green" if self.active_slot == "blue" else "blue"
+
+    @property
+    def active_variant(self) -> str:
+        """What the active slot holds: after a switch, the treatment."""
+        is_switched = self.idle_variant == self.stable
+        return self.treatment if is_switched and self.treatment is not None else self.stable
 
     @property
     def weights(self) -> dict[str, float]:
@@ -140,13 +159,29 @@ class Allocation:
             step=0,
         )
 
+    def with_deployment(self, experiment_id: UUID, treatment: str) -> Allocation:
+        """Return the next allocation: the idle slot holds ``treatment``, and nobody is sent to it."""
+        return replace(self.with_experiment(experiment_id, treatment, 0), idle_variant=treatment)
+
+    def switched(self, share_bp: int) -> Allocation:
+        """Return the next allocation, in which the slots have changed places: what was deployed serves
+        ``share_bp``, and the rest is held back on what is stable."""
+        return replace(self.with_share(share_bp), active_slot=self.idle_slot, idle_variant=self.stable)
+
     def without_experiment(self, stable: str) -> Allocation:
         """Return the next allocation, in which ``stable`` serves everything but the A/B test's treatments.
 
-        The control of an A/B test is what is stable, so it becomes the test's control too.
+        The control of an A/B test is what is stable, so it becomes the test's control too. Where ``stable``
+        is in the idle slot, that slot is the active one from now on. The other one is empty.
         """
-        test = None if self.test is None else self.test.with_control(stable)
-        return Allocation(self.route_key, self.version + 1, stable, test=test, shadow=self.shadow)
+        return Allocation(
+            self.route_key,
+            self.version + 1,
+            stable,
+            test=None if self.test is None else self.test.with_control(stable),
+            shadow=self.shadow,
+            active_slot=self.idle_slot if stable == self.idle_variant else self.active_slot,
+        )
 
     def with_test(self, split: TestSplit) -> Allocation:
         """Return the next allocation, with an A/B test or another split of it."""
@@ -173,6 +208,7 @@ class Change:
     experiment_id: UUID
     based_on_version: int
     next_share_bp: int | None = None
+    """Of an advance; of a promotion that is to be watched, what the treatment gets meanwhile."""
     next_step: int | None = None
     variant_key: str | None = None
     """The variant to promote, of an A/B test."""
@@ -191,7 +227,7 @@ def apply_change(current: Allocation, change: Change) -> Allocation:
     if change.action == "rollback":
         return current.without_experiment(current.stable)
     _check_version(current, change)
-    if change.action == "promote":
+    if change.action == "promote" and change.next_share_bp is None:
         return current.without_experiment(current.treatment)
     if change.next_share_bp is None:
         raise InvalidDefinition("next_share", "an advance names the share it advances to")

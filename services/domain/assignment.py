@@ -12,6 +12,7 @@ would send the whole of a 10 % gate to one variant.
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -26,18 +27,21 @@ _UNIT_SALT = "headgate.unit.v1"
 
 def hash64(salt: str, unit_id: str) -> int:
     """Return a uniform 64-bit number for (salt, unit id)."""
-    message = _with_length(salt) + _encoded_with_length(unit_id.encode("utf-8", "surrogatepass"))
-    return int.from_bytes(hashlib.sha256(message).digest()[:8], "big")
+    unit = unit_id.encode("utf-8", "surrogatepass")
+    message = _with_length(salt) + _length(len(unit)) + unit
+    number: int = _first_eight_bytes(hashlib.sha256(message).digest())[0]
+    return number
 
 
-def _encoded_with_length(part: bytes) -> bytes:
-    return len(part).to_bytes(4, "big") + part
+_length = struct.Struct(">I").pack
+_first_eight_bytes = struct.Struct(">Q").unpack_from
 
 
 @lru_cache(maxsize=4096)
 def _with_length(salt: str) -> bytes:
     # Salts are few, and used for every request.
-    return _encoded_with_length(salt.encode())
+    encoded = salt.encode()
+    return _length(len(encoded)) + encoded
 
 
 def basis_point(salt: str, unit_id: str) -> int:
@@ -56,8 +60,8 @@ def analysis_bucket(unit_hash_: int) -> int:
 
 
 def outcome_partition(unit_hash_: int, partitions: int) -> int:
-    """Return the partition of ``outcomes.v1`` that all outcomes of the unit go to."""
-    return analysis_bucket(unit_hash_) % partitions
+    """Return the partition of ``outcomes.v1`` that all outcomes of the unit go to, by analysis bucket."""
+    return ((unit_hash_ * ANALYSIS_BUCKETS) >> 64) % partitions
 
 
 def experiment_partition(experiment_id_int: int, partitions: int) -> int:

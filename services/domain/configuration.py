@@ -195,13 +195,22 @@ class RouteConfig(_State, frozen=True, kw_only=True, tag="route"):
         return self.key
 
 
+FORCE_VARIANT = "force_variant"
+"""The scope of keys that may name the variant that serves them."""
+Scope = Literal["force_variant"]
+
+
 class CredentialConfig(_State, frozen=True, kw_only=True, tag="credential"):
-    """A client's key, as the hex SHA-256 of it. ``routes`` None allows every route."""
+    """A client's key, as the hex SHA-256 of it. ``routes`` None allows every route.
+
+    ``scopes`` is what the key may do beyond asking; a gateway passes over those it does not know.
+    """
 
     key_hash: str
     key_id: str
     label: str
     routes: tuple[str, ...] | None = None
+    scopes: tuple[str, ...] = ()
     revoked: bool = False
 
     @property

@@ -12,6 +12,9 @@ from services.domain.events import DecisionAction, DecisionEvent
 
 DecisionState = Literal["recorded", "applied", "dropped"]
 
+POLICY = "policy"
+"""Who makes the decisions that no person makes."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:

@@ -4,7 +4,10 @@
     ├── InvalidDefinition        422  a definition breaks a rule; names the field
     ├── NotFound                 404  no such route, variant, endpoint, experiment
     ├── Conflict                 409  the state does not allow it
-    │   └── VersionConflict      409  somebody else changed it first
+    │   ├── VersionConflict      409  somebody else changed it first
+    │   └── StillUnderWay        409  the same request was sent before and is not answered yet
+    ├── PreconditionFailed       412  it is not as the caller has seen it
+    ├── KeyReused                422  the Idempotency-Key belongs to another request
     ├── Unauthorized             401  the key is missing or unknown
     ├── Forbidden                403  the key may not do this
     ├── PayloadTooLarge          413  the body is over the limit
@@ -63,6 +66,26 @@ class VersionConflict(Conflict):
     """Somebody else changed it between reading and writing."""
 
     code = "version_conflict"
+
+
+class StillUnderWay(Conflict):
+    """The same request was sent before, and is not answered yet."""
+
+    code = "still_under_way"
+
+
+class PreconditionFailed(HeadgateError):
+    """What was to be changed is not as the caller has seen it."""
+
+    http_status = 412
+    code = "precondition_failed"
+
+
+class KeyReused(HeadgateError):
+    """The Idempotency-Key came with another request before."""
+
+    http_status = 422
+    code = "idempotency_key_reused"
 
 
 class Unauthorized(HeadgateError):

@@ -18,11 +18,12 @@ from services.domain.assignment import BASIS_POINTS
 from services.domain.canary_tests import StepBuckets, guardrail_verdict, promotion_verdict
 from services.domain.counts import Count, CountTable, event_columns, first_requests
 from services.domain.events import Role
-from services.domain.experiment import CanaryDefinition, ThresholdPolicy
+from services.domain.experiment import CanaryDefinition, Stage, ThresholdPolicy
 from services.domain.memory import Memory
 from services.domain.outage import outage, window
 from services.domain.packing import pack, unpack
-from services.domain.policy import Act, Judgement, Situation, Verdict, judge
+from services.domain.policy import Act, Judgement, Situation, Verdict, judge, restrained
+from services.domain.watch_policy import RULES
 
 METHOD = "canary/2"
 """Changes whenever the same counts could lead to another decision.
@@ -35,7 +36,8 @@ class EvaluationInputs(msgspec.Struct, frozen=True):
     """Everything an evaluation depends on. Ticks are minutes since the epoch, in the log's time.
 
     ``window_verdict`` is the windowed rule's last verdict while its next look is not due. ``buckets`` are
-    the sums by analysis bucket, for each share the treatment had.
+    the sums by analysis bucket, for each share the treatment had. ``approved``: a person agreed to what comes
+    next. ``freeze`` is a sentence where the route is frozen.
     """
 
     definition: CanaryDefinition
@@ -49,6 +51,15 @@ class EvaluationInputs(msgspec.Struct, frozen=True):
     evidence_age_seconds: float
     window_verdict: Verdict | None = None
     buckets: tuple[StepBuckets, ...] = ()
+    stage: Stage = "ramp"
+    approved: bool = False
+    freeze: str = ""
+
+    @property
+    def planned_minutes(self) -> int:
+        """How long the phase is to last: the horizon its evidence re-arms over."""
+        plan = self.definition.plan
+        return plan.watch_minutes if self.stage == "watch" else plan.planned_duration_minutes
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +91,7 @@ class Evaluation:
             "totals": {role.label: totals(self.inputs.counts, role) for role in Role},
             "share": self.inputs.share_bp / BASIS_POINTS,
             "step": self.inputs.step,
+            "stage": self.inputs.stage,
             "units_in_step": self.situation.units_in_step,
             "evidence_age_seconds": self.inputs.evidence_age_seconds,
             "method": METHOD,
@@ -119,8 +131,10 @@ def evaluate(inputs: EvaluationInputs, memory: Memory | None = None) -> Evaluati
         seconds_in_step=inputs.seconds_in_step,
         minutes_running=inputs.minutes_running,
         evidence_age_seconds=inputs.evidence_age_seconds,
+        approved=inputs.approved,
     )
-    return Evaluation(inputs, situation, judge(situation))
+    judgement = judge(situation, RULES[inputs.stage])
+    return Evaluation(inputs, situation, restrained(judgement, inputs.definition.mode, inputs.freeze))
 
 
 def _verdicts(inputs: EvaluationInputs, memory: Memory) -> tuple[tuple[Verdict, ...], Verdict]:
@@ -137,7 +151,7 @@ def _verdicts(inputs: EvaluationInputs, memory: Memory) -> tuple[tuple[Verdict, 
             inputs.buckets,
             totals_by_role,
             first_tick=inputs.first_tick,
-            planned_ticks=inputs.definition.plan.planned_duration_minutes,
+            planned_ticks=inputs.planned_minutes,
             alpha=policy.alpha_rollback / len(policy.guardrails),
             memory=memory.of(guardrail.metric),
         )

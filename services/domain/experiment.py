@@ -17,12 +17,19 @@ from services.domain.ab_test import ABTestDefinition
 from services.domain.assignment import BASIS_POINTS
 from services.domain.configuration import OnBlind
 from services.domain.errors import Conflict, InvalidDefinition
+from services.domain.health_check import DEFAULT_CHECKS, HealthCheck
+from services.domain.restraint import Mode
 from services.domain.shadow import ShadowDefinition
+from services.domain.watch_plan import DEFAULT_WATCH, NO_WATCH, WatchPlan, check_watch
 
-ExperimentKind = Literal["canary", "ab_test", "shadow"]
+ExperimentKind = Literal["canary", "ab_test", "shadow", "blue_green"]
 ExperimentStatus = Literal["draft", "running", "paused", "stopped"]
+Stage = Literal["ramp", "deployed", "watch"]
+"""How far an experiment has come: on its way up; deployed and not yet served; promoted and watched."""
 Conclusion = Literal["promoted", "rolled_back", "inconclusive"]
 DeadlinePolicy = Literal["hold", "rollback"]
+ApprovalPoint = int | Literal["promote"]
+"""The index of a step, or the promotion."""
 GuardrailMetric = Literal["error_rate", "content_filter_rate", "latency"]
 
 
@@ -69,13 +76,28 @@ class KillSwitch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class CanaryPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How a canary goes up. ``planned_duration_minutes`` is also the horizon the evidence re-arms over."""
+    """How a canary goes up. ``planned_duration_minutes`` is also the horizon the evidence re-arms over.
+
+    What definitions of older releases do not say means what it meant then; the api has its own defaults.
+    """
 
     steps: tuple[float, ...] = (0.05, 0.10, 0.25, 0.50)
     step_minimum_seconds: float = 300.0
     step_minimum_units: int = 100
     planned_duration_minutes: int = 60
     deadline_policy: DeadlinePolicy = "hold"
+    """What to do at the end of the planned duration, where the evidence is not enough for a promotion."""
+    deadline_no_data: DeadlinePolicy | None = None
+    """The same where there is no evidence at all; None: as ``deadline_policy``."""
+    approve_before: tuple[ApprovalPoint, ...] = ()
+    """Before which steps, by index, and whether before the promotion, a person must agree."""
+    holdback_share: float = NO_WATCH.holdback_share
+    watch_minutes: int = NO_WATCH.watch_minutes
+
+    @property
+    def watch(self) -> WatchPlan:
+        """How the treatment is watched once it is promoted."""
+        return WatchPlan(self.holdback_share, self.watch_minutes)
 
     def share_bp(self, step: int) -> int:
         """Return the treatment's share at a step, in basis points."""
@@ -96,9 +118,48 @@ class CanaryDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kill_switch: KillSwitch = KillSwitch()
     on_blind: OnBlind = "control"
     lease_limit_seconds: float = 60.0
+    mode: Mode = "act"
 
 
-Definition = CanaryDefinition | ABTestDefinition | ShadowDefinition
+class BlueGreenDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A variant that is deployed to the idle slot, checked, and switched to at once (docs/blue-green.md)."""
+
+    treatment: str
+    checks: tuple[HealthCheck, ...] = DEFAULT_CHECKS
+    checks_within_seconds: float = 60.0
+    """All checks together, the time included that gateways take to learn of the variant."""
+    holdback_share: float = DEFAULT_WATCH.holdback_share
+    watch_minutes: int = DEFAULT_WATCH.watch_minutes
+    policy: Policy = SequentialPolicy()
+    kill_switch: KillSwitch = KillSwitch()
+    lease_limit_seconds: float = 60.0
+    mode: Mode = "act"
+
+    @property
+    def watch(self) -> WatchPlan:
+        """How the new variant is watched after the switch."""
+        return WatchPlan(self.holdback_share, self.watch_minutes)
+
+    @property
+    def judged_as(self) -> CanaryDefinition:
+        """The canary whose watch is the same as this one's: judged by the same rules."""
+        plan = CanaryPlan(
+            planned_duration_minutes=self.watch_minutes,
+            holdback_share=self.holdback_share,
+            watch_minutes=self.watch_minutes,
+        )
+        return CanaryDefinition(
+            treatment=self.treatment,
+            plan=plan,
+            policy=self.policy,
+            kill_switch=self.kill_switch,
+            on_blind="hold",
+            lease_limit_seconds=self.lease_limit_seconds,
+            mode=self.mode,
+        )
+
+
+Definition = CanaryDefinition | ABTestDefinition | ShadowDefinition | BlueGreenDefinition
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +179,9 @@ class Experiment:
     started_at: datetime | None = None
     step_started_at: datetime | None = None
     stopped_at: datetime | None = None
+    stage: Stage = "ramp"
+    approved_version: int | None = None
+    """The allocation for which a person approved what comes next."""
 
     @property
     def salt(self) -> str:
@@ -141,6 +205,36 @@ class Experiment:
         """The definition of a canary. Raises Conflict for any other kind."""
         if not isinstance(self.definition, CanaryDefinition):
             raise Conflict(f"{self.key!r} is an experiment of kind {self.kind}, this is for canaries")
+        return self.definition
+
+    @property
+    def judged_as(self) -> CanaryDefinition:
+        """By what it is judged whether the one treatment may be served: guardrails, kill switch, watch.
+
+        Raises Conflict for kinds that have no such question.
+        """
+        if isinstance(self.definition, BlueGreenDefinition):
+            return self.definition.judged_as
+        return self.canary
+
+    @property
+    def watch(self) -> WatchPlan:
+        """How the treatment is watched once it is promoted; kinds without a watch have none."""
+        match self.definition:
+            case CanaryDefinition(plan=plan):
+                return plan.watch
+            case BlueGreenDefinition(watch=watch):
+                return watch
+            case _:
+                return NO_WATCH
+
+    @property
+    def blue_green(self) -> BlueGreenDefinition:
+        """The definition of a blue-green deployment. Raises Conflict for any other kind."""
+        if not isinstance(self.definition, BlueGreenDefinition):
+            raise Conflict(
+                f"{self.key!r} is an experiment of kind {self.kind}, this is for blue-green deployments"
+            )
         return self.definition
 
     @property
@@ -188,9 +282,24 @@ def _check_plan(plan: CanaryPlan) -> None:
     _at_least("plan.step_minimum_seconds", plan.step_minimum_seconds, 0)
     _at_least("plan.step_minimum_units", plan.step_minimum_units, 1)
     _at_least("plan.planned_duration_minutes", plan.planned_duration_minutes, 1)
+    check_watch(plan.watch, prefix="plan.")
+    _check_approvals(plan)
 
 
-def _check_policy(policy: Policy) -> None:
+def _check_approvals(plan: CanaryPlan) -> None:
+    if len(set(plan.approve_before)) != len(plan.approve_before):
+        raise InvalidDefinition("plan.approve_before", "names a point twice")
+    for i, point in enumerate(plan.approve_before):
+        if point != "promote" and not 1 <= point <= plan.last_step:
+            raise InvalidDefinition(
+                f"plan.approve_before[{i}]",
+                f"is {point}; it must be the index of a step after the first (1 to {plan.last_step}) or "
+                "'promote'; /start is the approval of the first",
+            )
+
+
+def check_policy(policy: Policy) -> None:
+    """Raise InvalidDefinition for the first rule the policy breaks."""
     if isinstance(policy, ThresholdPolicy):
         _at_least("policy.window_minutes", policy.window_minutes, 1)
         _at_least("policy.interval_seconds", policy.interval_seconds, 1)
@@ -209,12 +318,17 @@ def _check_policy(policy: Policy) -> None:
         _fraction(f"policy.guardrails[{i}].margin", guardrail.margin, zero_allowed=True)
 
 
+def check_kill_switch(switch: KillSwitch) -> None:
+    """Raise InvalidDefinition where there can be no such kill switch."""
+    _fraction("kill_switch.error_rate", switch.error_rate)
+    _at_least("kill_switch.minimum_requests", switch.minimum_requests, 1)
+
+
 def check_definition(definition: CanaryDefinition, *, control: str) -> None:
     """Raise InvalidDefinition for the first rule the definition breaks."""
     if definition.treatment == control:
         raise InvalidDefinition("treatment", f"{control!r} is the route's stable variant; name another one")
     _check_plan(definition.plan)
-    _check_policy(definition.policy)
-    _fraction("kill_switch.error_rate", definition.kill_switch.error_rate)
-    _at_least("kill_switch.minimum_requests", definition.kill_switch.minimum_requests, 1)
+    check_policy(definition.policy)
+    check_kill_switch(definition.kill_switch)
     _at_least("lease_limit_seconds", definition.lease_limit_seconds, 5)

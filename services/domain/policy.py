@@ -6,12 +6,13 @@ nothing. Holding is a verdict that is shown, never a decision that blocks a late
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from services.domain.events import DecisionAction
-from services.domain.experiment import CanaryPlan
+from services.domain.experiment import ApprovalPoint, CanaryPlan
+from services.domain.restraint import Mode
 
 VerdictName = Literal["pass", "fail", "inconclusive", "no_data"]
 Health = Literal["fine", "treatment_down", "both_down"]
@@ -34,7 +35,10 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """Everything the rules may look at. Durations are in the log's and the database's time."""
+    """Everything the rules may look at. Durations are in the log's and the database's time.
+
+    ``minutes_running`` is of the phase. ``approved``: a person agreed to what comes next.
+    """
 
     plan: CanaryPlan
     step: int
@@ -47,11 +51,12 @@ class Situation:
     seconds_in_step: float
     minutes_running: float
     evidence_age_seconds: float
+    approved: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """A decision to make."""
+    """A decision to make. A promotion with ``next_share_bp`` leaves the rest on the old variant, to watch."""
 
     action: DecisionAction
     rule: str
@@ -104,14 +109,19 @@ def decide_at_deadline(situation: Situation) -> Judgement | None:
     if situation.minutes_running < plan.planned_duration_minutes:
         return None
     passed = f"the planned {plan.planned_duration_minutes} minutes have passed without a promotion"
-    if plan.deadline_policy == "rollback":
-        return Act("rollback", "decide_at_deadline", f"{passed}, and the plan's deadline_policy is rollback")
+    name, policy = "deadline_policy", plan.deadline_policy
+    if _silent(situation):
+        passed += f", with no outcomes counted for {', '.join(_silent(situation))}"
+        if plan.deadline_no_data is not None:
+            name, policy = "deadline_no_data", plan.deadline_no_data
+    if policy == "rollback":
+        return Act("rollback", "decide_at_deadline", f"{passed}, and the plan's {name} is rollback")
     return Hold("decide_at_deadline", f"{passed}; promote or roll back by hand")
 
 
 def hold_without_data(situation: Situation) -> Judgement | None:
     """No data is neither success nor failure."""
-    silent = [verdict.metric for verdict in situation.guardrails if verdict.verdict == "no_data"]
+    silent = _silent(situation)
     if silent:
         return Hold("hold_without_data", f"no outcomes counted yet for {', '.join(silent)}", have=0, need=1)
     return None
@@ -164,6 +174,16 @@ def hold_for_step_units(situation: Situation) -> Judgement | None:
     return None
 
 
+def hold_for_approval(situation: Situation) -> Judgement | None:
+    """Stop where the plan wants a person to agree, once nothing else is in the way."""
+    point = next_point(situation.plan, situation.step)
+    if situation.approved or point not in situation.plan.approve_before:
+        return None
+    if point == "promote" and situation.promotion.verdict != "pass":
+        return None
+    return Hold("hold_for_approval", f"ready for {point_name(situation.plan, point)}; /approve lets it go on")
+
+
 def advance_to_next_step(situation: Situation) -> Judgement | None:
     """Raise the share while there is a next step."""
     plan, step = situation.plan, situation.step
@@ -183,7 +203,12 @@ def advance_to_next_step(situation: Situation) -> Judgement | None:
 def promote_when_not_worse(situation: Situation) -> Judgement | None:
     """Promote at the last step, once the evidence says that the treatment is not worse."""
     if situation.promotion.verdict == "pass":
-        return Act("promote", "promote_when_not_worse", situation.promotion.sentence)
+        return Act(
+            "promote",
+            "promote_when_not_worse",
+            situation.promotion.sentence,
+            next_share_bp=situation.plan.watch.promoted_share_bp,
+        )
     return None
 
 
@@ -208,6 +233,7 @@ CANARY_RULES: tuple[Rule, ...] = (
     hold_while_in_doubt,
     hold_for_step_duration,
     hold_for_step_units,
+    hold_for_approval,
     advance_to_next_step,
     promote_when_not_worse,
     hold_for_promotion_evidence,
@@ -221,3 +247,39 @@ def judge(situation: Situation, rules: tuple[Rule, ...] = CANARY_RULES) -> Judge
         if judgement is not None:
             return judgement
     return Hold("nothing_to_do", "no rule applies")
+
+
+def restrained(judgement: Judgement, mode: Mode, freeze: str) -> Judgement:
+    """Return what is left to do: nothing in mode observe, and only rollbacks under a ``freeze``, a sentence.
+
+    Instead it is said what would be done.
+    """
+    if not isinstance(judgement, Act):
+        return judgement
+    would = f"{_WOULD[judgement.action]} ({judgement.rule}): {judgement.reason}"
+    if mode == "observe":
+        return Hold("observe", f"only observed; would {would}")
+    if freeze and judgement.action != "rollback":
+        return Hold("frozen", f"{freeze}; would {would}")
+    return judgement
+
+
+_WOULD: Mapping[DecisionAction, str] = {
+    "advance": "advance",
+    "promote": "promote",
+    "rollback": "roll back",
+}
+
+
+def next_point(plan: CanaryPlan, step: int) -> ApprovalPoint:
+    """Return what comes after a step: the index of the next one, or the promotion."""
+    return step + 1 if step < plan.last_step else "promote"
+
+
+def point_name(plan: CanaryPlan, point: ApprovalPoint) -> str:
+    """Return how a point of the ramp is called in sentences."""
+    return "the promotion" if point == "promote" else f"step {point + 1} ({plan.steps[point]:.2%})"
+
+
+def _silent(situation: Situation) -> list[str]:
+    return [verdict.metric for verdict in situation.guardrails if verdict.verdict == "no_data"]

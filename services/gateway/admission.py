@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import lru_cache
 
 from services.domain.configuration import CredentialConfig
 from services.domain.errors import Unauthorized
@@ -13,8 +14,9 @@ from services.gateway.view import ServedRoute
 _BEARER = b"bearer "
 
 
+@lru_cache(maxsize=4096)
 def hash_key(key: bytes) -> str:
-    """Return what a key is stored and looked up as."""
+    """Return what a key is stored and looked up as. Keys are few, and each is used for many requests."""
     return hashlib.sha256(key).hexdigest()
 
 

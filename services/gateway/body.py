@@ -38,7 +38,8 @@ class RequestBody:
                 "the body names no model; set `model` to one of the routes that GET /v1/models lists", "model"
             )
         self.model = model
-        self.streams = self.surface.streams and bytes(members.get("stream", b"")) == b"true"
+        streams = members.get("stream")
+        self.streams = streams is not None and self.surface.streams and bytes(streams) == b"true"
 
     def text(self, name: str) -> str | None:
         """Return a field that is a string, else None."""

@@ -31,6 +31,8 @@ class PartitionBuffer:
         self.partition = partition
         self._numbers = numbers
         self._batches: deque[Batch] = deque()
+        self._last: Batch | None = None
+        """The batch that is being filled."""
 
     def __bool__(self) -> bool:
         return bool(self._batches)
@@ -49,9 +51,9 @@ class PartitionBuffer:
         """Number an outcome and keep it."""
         sequence = self._numbers[self.partition]
         self._numbers[self.partition] = sequence + 1
-        last = self._batches[-1] if self._batches else None
-        if last is None or last.size >= BATCH_BYTES or last.next_sequence != sequence:
-            last = Batch(sequence)
+        last = self._last
+        if last is None or last.size >= BATCH_BYTES or last.first_sequence + len(last.outcomes) != sequence:
+            last = self._last = Batch(sequence)
             self._batches.append(last)
         last.outcomes.append(outcome)
         last.size += len(outcome)
@@ -62,4 +64,7 @@ class PartitionBuffer:
 
     def take(self) -> Batch:
         """Remove the oldest batch, closed or not."""
-        return self._batches.popleft()
+        taken = self._batches.popleft()
+        if taken is self._last:
+            self._last = None
+        return taken

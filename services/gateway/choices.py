@@ -28,12 +28,13 @@ class Choice:
 class Choices:
     """All choices of one route at one version of its configuration, made when they are first needed."""
 
-    __slots__ = ("_config", "_made", "_test", "plain")
+    __slots__ = ("_config", "_forced", "_made", "_test", "plain")
 
     def __init__(self, config: RouteConfig, test: ServedTest | None) -> None:
         self._config = config
         self._test = test
         self._made: dict[tuple[Role | None, bool, int | None, bool], Choice] = {}
+        self._forced: dict[str, Choice] = {}
         self.plain = self.of(None, False)
         """The choice of a route without any experiment."""
 
@@ -48,6 +49,14 @@ class Choices:
         choice = self._made.get(key)
         if choice is None:
             choice = self._made[key] = self._make(*key)
+        return choice
+
+    def forced(self, variant_key: str) -> Choice:
+        """Return the choice of one of the route's variants by its name: nobody is randomised."""
+        choice = self._forced.get(variant_key)
+        if choice is None:
+            fields = _lines(self._config, variant_key, [(b"x-headgate-forced", "true")])
+            choice = self._forced[variant_key] = Choice(variant_key, fields)
         return choice
 
     def _make(self, role: Role | None, canary_blind: bool, index: int | None, test_blind: bool) -> Choice:

@@ -105,7 +105,7 @@ class Failover:
         raise _nobody_answered(failures)
 
     def _select(self, job: Job, endpoints: Mapping[str, EndpointConfig], now: float) -> LiveAttempt | None:
-        tried = [attempt.endpoint_key for attempt in job.attempts]
+        tried = [attempt.endpoint_key for attempt in job.attempts] if job.attempts else ()
         return self._selection.pick(job.variant, endpoints, job.body.model, tried, now)
 
     async def _ask(self, attempt: LiveAttempt, job: Job) -> Reached:

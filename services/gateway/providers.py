@@ -96,14 +96,16 @@ def _azure_url(base_url: str, api_version: str | None, surface: Surface, model: 
 
 def passed_on(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     """Return the headers of a provider's answer that its caller can use."""
-    kept = []
-    for given, value in headers:
-        name = given.lower()
-        if name in _PASSED_ON or name.startswith(_RATE_LIMITS):
-            kept.append((name, value))
-        elif name == b"x-request-id":
-            kept.append((_UPSTREAM_REQUEST_ID, value))
-    return kept
+    return [(name, value) for given, value in headers if (name := _passed_on_as(given)) is not None]
+
+
+@lru_cache(maxsize=1024)
+def _passed_on_as(given: bytes) -> bytes | None:
+    """Return the name under which a header goes on, None where it does not. Providers send the same ones."""
+    name = given.lower()
+    if name == b"x-request-id":
+        return _UPSTREAM_REQUEST_ID
+    return name if name in _PASSED_ON or name.startswith(_RATE_LIMITS) else None
 
 
 def is_event_stream(headers: Iterable[tuple[bytes, bytes]]) -> bool:

@@ -4,9 +4,11 @@ HeadgateError (services.domain.errors)
 ├── InvalidRequest         400  the body is not a request that can be routed, or names no unit
 ├── InvalidFeedback        400  feedback is not as it must be, or its token is none or too old
 ├── NotFound
-│   └── UnknownRoute       404  no such route: code model_not_found
+│   ├── UnknownRoute       404  no such route: code model_not_found
+│   └── UnknownVariant     404  the route has no such variant to force
 ├── Forbidden
-│   └── RouteNotAllowed    403  the key may not use the route
+│   ├── RouteNotAllowed    403  the key may not use the route
+│   └── ScopeMissing       403  the key has not the scope for it
 └── Unserveable
     ├── FeedbackNotStored  503  Kafka does not have the feedback, as far as is known
     └── NotReady           503  no configuration yet
@@ -47,6 +49,19 @@ class UnknownRoute(NotFound):
 
     code = "model_not_found"
     param = "model"
+
+
+class UnknownVariant(NotFound):
+    """The route has no variant of this name. ``param`` is the header that named it."""
+
+    code = "variant_not_found"
+    param = "x-headgate-force-variant"
+
+
+class ScopeMissing(Forbidden):
+    """The key is good, but not for this."""
+
+    code = "scope_missing"
 
 
 class RouteNotAllowed(Forbidden):

@@ -41,17 +41,12 @@ class Selection:
 
         ``model`` is what an endpoint is asked for where neither it nor the variant names one.
         """
-        able = [
-            member
-            for key in variant.endpoint_keys
-            if key not in tried and (member := self._able(endpoints.get(key))) is not None
-        ]
-        while able:
-            chosen = able[0] if len(able) == 1 else self._choose(able, variant)
-            call = self._admit(chosen, chosen[0].model or variant.model or model, now)
+        while tier := self._tier(variant, endpoints, tried):
+            endpoint, health = tier[0] if len(tier) == 1 else self._choose(tier, variant)
+            call = self._admit(endpoint, health, endpoint.model or variant.model or model, now)
             if call is not None:
                 return call
-            able.remove(chosen)
+            tried = [*tried, endpoint.key]
         return None
 
     def failing_commands(self) -> dict[str, str]:
@@ -87,25 +82,25 @@ class Selection:
             retry_after_seconds=max(1, ceil(min(waits))) if waits else None,
         )
 
-    def _able(self, endpoint: EndpointConfig | None) -> Member | None:
-        if endpoint is None or endpoint.drained or endpoint.weight <= 0:
-            return None
-        health = self._book.of(endpoint)
-        if endpoint.probe is not None and health.probe is not None and not health.probe.healthy:
-            return None
-        if endpoint.max_concurrency is not None and health.at_limit(endpoint.max_concurrency):
-            return None
-        return endpoint, health
-
-    def _choose(self, able: list[Member], variant: VariantConfig) -> Member:
+    def _tier(
+        self, variant: VariantConfig, endpoints: Mapping[str, EndpointConfig], tried: Collection[str]
+    ) -> list[Member]:
+        """Return those that can be asked and have the lowest priority number of all that can."""
         tier: list[Member] = []
-        for member in able:
-            if tier and member[0].priority < tier[0][0].priority:
-                tier = [member]
-            elif not tier or member[0].priority == tier[0][0].priority:
-                tier.append(member)
-        if len(tier) == 1:
-            return tier[0]
+        priority = 0
+        for key in variant.endpoint_keys:
+            endpoint = endpoints.get(key)
+            if endpoint is None or key in tried or (tier and endpoint.priority > priority):
+                continue
+            health = self._book.of(endpoint)
+            if not _able(endpoint, health):
+                continue
+            if endpoint.priority != priority:
+                tier, priority = [], endpoint.priority
+            tier.append((endpoint, health))
+        return tier
+
+    def _choose(self, tier: list[Member], variant: VariantConfig) -> Member:
         return self._less_loaded(tier) if variant.selection == "least_loaded" else self._by_weight(tier)
 
     def _by_weight(self, tier: list[Member]) -> Member:
@@ -123,8 +118,9 @@ class Selection:
         load_of_other = (other[1].in_flight + 1) * one[0].weight
         return one if load_of_one <= load_of_other else other
 
-    def _admit(self, member: Member, model: str, now: float) -> LiveAttempt | None:
-        endpoint, health = member
+    def _admit(
+        self, endpoint: EndpointConfig, health: EndpointHealth, model: str, now: float
+    ) -> LiveAttempt | None:
         secret = None
         if endpoint.secret is not None:
             secret = self._secrets.resolve(endpoint.secret)
@@ -155,6 +151,14 @@ class Selection:
             ),
         )
         return next(((reason, seconds) for hinders, reason, seconds in cases if hinders), _TRIED)
+
+
+def _able(endpoint: EndpointConfig, health: EndpointHealth) -> bool:
+    if endpoint.drained or endpoint.weight <= 0:
+        return False
+    if endpoint.probe is not None and health.probe is not None and not health.probe.healthy:
+        return False
+    return endpoint.max_concurrency is None or not health.at_limit(endpoint.max_concurrency)
 
 
 AT_LIMIT = "has all the requests it may have"

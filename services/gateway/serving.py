@@ -21,6 +21,8 @@ from services.gateway.config import ConfigStore
 from services.gateway.exchange import Exchange
 from services.gateway.failover import Failover, Job, Reached, ReachedStream
 from services.gateway.feedback_tokens import FeedbackTokens
+from services.gateway.forcing import HEADER as FORCE_HEADER
+from services.gateway.forcing import force
 from services.gateway.inbound.heads import JSON
 from services.gateway.inbound.turn import Answer, Turn
 from services.gateway.rejections import NotReady, body_of
@@ -98,11 +100,15 @@ class Serving:
         unit_id, unit_source = find_unit(
             headers.get(b"x-headgate-unit"), body, request_id, route.config.unit_fallback
         )
-        choice = choose(route, unit_id, view.measured_at, started_at)
+        forced = headers.get(FORCE_HEADER)
+        if forced is None:
+            choice = choose(route, unit_id, view.measured_at, started_at)
+        else:
+            choice = force(forced, route, credential)
         about = NOTHING if choice.test is None else choice.test.read(headers)
         hashed = unit_hash(unit_id)
         exchange = Exchange(request_id, started_at, started, route, body, hashed, unit_source, choice, about)
-        if route.shadow is not None:
+        if route.shadow is not None and forced is None:
             exchange.copy = self._shadows.sample(route.shadow, request_id, body, started_at)
         return exchange
 

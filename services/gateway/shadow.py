@@ -24,7 +24,7 @@ from services.gateway.config import ConfigStore
 from services.gateway.exchange import Exchange
 from services.gateway.failover import Failover, Job
 from services.gateway.limits import SharedCount
-from services.gateway.shadow_asking import Asked, ask
+from services.gateway.shadow_asking import Asked, NotAsked, ask
 from services.gateway.shadow_copies import Copy, Room, ServedShadow
 from services.gateway.shadow_limits import Slots, Spending
 from services.gateway.shadow_sender import ComparisonSender
@@ -198,6 +198,8 @@ class Shadows:
     async def _mirror(self, mirror: Mirror, mirrored: Mirrored) -> None:
         try:
             comparison = await self._compare(mirror, mirrored)
+        except NotAsked:
+            mirror.shed["no_endpoint"] += 1
         except asyncio.CancelledError:
             mirror.shed["stopping"] += 1
             raise

@@ -33,6 +33,10 @@ class Asked:
     text: AnswerText | None
 
 
+class NotAsked(Exception):
+    """None of the shadow's endpoints could be asked, so nothing is known of what it would have done."""
+
+
 class _Ask:
     """One request to a shadow. ``seconds`` is all the time it has."""
 
@@ -48,7 +52,7 @@ class _Ask:
         self._http_status = 0
 
     async def run(self, endpoints: Mapping[str, EndpointConfig]) -> Asked:
-        """Ask, and read the answer to its end."""
+        """Ask, and read the answer to its end. Raises NotAsked."""
         try:
             async with asyncio.timeout(self._seconds + GRACE_SECONDS):
                 status = await self._reach(endpoints)
@@ -61,8 +65,9 @@ class _Ask:
         try:
             reached = await self._failover.reach(self._job, self._hurried(endpoints))
         except Unserveable as error:
-            attempts = self._job.attempts
-            return attempts[-1].status if attempts else error.outcome_status
+            if not self._job.attempts:
+                raise NotAsked from error
+            return self._job.attempts[-1].status
         self._endpoint, self._reading = reached.endpoint, reached.reading
         self._http_status = reached.http_status
         if isinstance(reached, ReachedStream):
@@ -133,7 +138,10 @@ class _Ask:
 async def ask(
     failover: Failover, job: Job, endpoints: Mapping[str, EndpointConfig], *, seconds: float
 ) -> Asked:
-    """Ask a shadow and return what came of it, within about ``seconds``, whatever its endpoints do."""
+    """Ask a shadow and return what came of it, within about ``seconds``, whatever its endpoints do.
+
+    Raises NotAsked.
+    """
     return await _Ask(failover, job, seconds).run(endpoints)
 
 

@@ -35,28 +35,53 @@ async def relay(exchange: Exchange, reached: ReachedStream, fields: bytes, turn:
     return exchange.outcome(status, reached.http_status, reached.reading)
 
 
+class _Passing:
+    """Passes pieces of the stream on, but for what comes with its end: ``last`` goes out together with it."""
+
+    __slots__ = ("_exchange", "_reading", "_stream", "_turn", "last")
+
+    def __init__(self, exchange: Exchange, reached: ReachedStream, turn: Turn) -> None:
+        self._exchange = exchange
+        self._reading = reached.reading
+        self._stream = reached.stream
+        self._turn = turn
+        self.last = b""
+
+    def take(self, piece: bytes) -> bool:
+        """Take what has come; say whether the caller is ready for more."""
+        exchange, reading = self._exchange, self._reading
+        events = reading.feed(piece)
+        if exchange.first_token is None and reading.token_seen:
+            exchange.first_token = time.monotonic()
+        if not events:
+            return True
+        if exchange.copy is not None:
+            exchange.copy.take_events(events)
+        if self._stream.ended:
+            self.last = events
+            return True
+        return self._turn.send(events)
+
+
 async def _forward(exchange: Exchange, reached: ReachedStream, turn: Turn) -> OutcomeStatus:
-    answer, reading, piece = reached.stream, reached.reading, reached.body
+    answer, reading = reached.stream, reached.reading
+    passing = _Passing(exchange, reached, turn)
     try:
-        while piece:
-            events = reading.feed(piece)
-            if reading.token_seen and exchange.first_token is None:
-                exchange.first_token = time.monotonic()
-            if events:
-                if exchange.copy is not None:
-                    exchange.copy.take_events(events)
-                if not turn.send(events):
-                    await turn.drained()
-            piece = await answer.next_chunk()
+        if not passing.take(reached.body):
+            await turn.drained()
+        while await answer.pass_on(passing.take):
+            await turn.drained()
         rest = reading.end()
     except UpstreamFailed as failure:
         answer.close()
         return _break_off(exchange, reached, failure.reason, turn)
     if not (reading.finished or reading.error):
+        if passing.last:
+            turn.send(passing.last)
         return _break_off(exchange, reached, "it ended before the answer did", turn)
     if rest and exchange.copy is not None:
         exchange.copy.take_events(rest)
-    turn.finish(rest)
+    turn.finish(passing.last + rest)
     if reading.error and not reading.content_filtered:
         return OutcomeStatus.STREAM_BROKEN
     return OutcomeStatus.CONTENT_FILTERED if reading.content_filtered else OutcomeStatus.OK

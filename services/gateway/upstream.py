@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -61,6 +61,12 @@ class UpstreamAnswer(Protocol):
 
     async def next_chunk(self) -> bytes:
         """Return what has arrived, waiting for some; empty at the end. Raises UpstreamFailed."""
+
+    async def pass_on(self, take: Callable[[bytes], bool]) -> bool:
+        """Call ``take`` with each piece as it comes; return when it says no, or, with False, at the end.
+
+        Raises UpstreamFailed.
+        """
 
     def close(self) -> None:
         """Give the answer up: whatever of it has not come is not wanted."""

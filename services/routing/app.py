@@ -1,4 +1,4 @@
-"""The routing service: applies decisions to the traffic, and carries the outbox to Kafka."""
+"""The routing service: applies decisions to the traffic, carries the outbox to Kafka, and tells webhooks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from services.messaging.outbox import OutboxRelay
 from services.messaging.settings import KafkaSettings
 from services.messaging.topics import check_topics
 from services.routing.decisions import consume, sweep
+from services.routing.forgetting import forget_for_ever
 from services.routing.settings import RoutingSettings
+from services.routing.webhooks import send_webhooks
 from services.storage.installation import read_installation
 from services.storage.outbox import OutboxQueue
 from services.storage.session import create_engine
@@ -31,6 +33,8 @@ async def serve(
             endless = [
                 group.create_task(consume(engine, kafka)),
                 group.create_task(sweep(engine, settings.routing_sweep_seconds)),
+                group.create_task(send_webhooks(engine, settings.webhook_look_seconds)),
+                group.create_task(forget_for_ever(engine)),
             ]
             await OutboxRelay(kafka, OutboxQueue(engine)).run(stop)
             for task in endless:

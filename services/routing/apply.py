@@ -4,6 +4,9 @@ One transaction holds the decision and the route, changes the allocation by comp
 experiment, and leaves the gateways' new configuration in the outbox. So a decision is applied once, however
 often it is delivered and wherever the process dies.
 
+A promotion that leaves a holdback begins the watch of the promoted variant; any other is for good. While
+a route is frozen nothing of the policy but a rollback is applied.
+
 An A/B test is compared to what is stable. When a canary beside it is promoted, the test goes on against the
 new stable variant in a new phase.
 """
@@ -18,15 +21,19 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.domain.allocation import Allocation, TestSplit, apply_change
-from services.domain.decision import Decision
-from services.domain.errors import InvalidDefinition, VersionConflict
+from services.domain.decision import POLICY, Decision
+from services.domain.errors import Conflict, InvalidDefinition, VersionConflict
 from services.domain.experiment import Experiment
 from services.messaging.records import config_record
-from services.storage import audit, configuration, decisions, experiments, outbox, routes
+from services.storage import audit, configuration, decisions, experiments, freezes, outbox, routes
 
 logger = logging.getLogger(__name__)
 
 Applied = Literal["applied", "dropped", "nothing"]
+
+
+class Frozen(Conflict):
+    """The route is frozen, and the decision is one that waits for that to be over."""
 
 
 async def apply_decision(engine: AsyncEngine, decision_id: UUID) -> Applied:
@@ -38,8 +45,10 @@ async def apply_decision(engine: AsyncEngine, decision_id: UUID) -> Applied:
             return "nothing"
         try:
             await _apply(connection, decision)
-        except (VersionConflict, InvalidDefinition) as conflict:
-            await decisions.mark_dropped(connection, decision_id, str(conflict))
+        except (Frozen, VersionConflict, InvalidDefinition) as conflict:
+            # After the freeze the policy decides anew, perhaps the same on the same allocation.
+            is_frozen = isinstance(conflict, Frozen)
+            await decisions.mark_dropped(connection, decision_id, str(conflict), released=is_frozen)
             logger.info("dropped %s of %s: %s", decision.action, decision.experiment_id, conflict)
             return "dropped"
     logger.info("applied %s of %s: %s", decision.action, decision.experiment_id, decision.reason)
@@ -51,6 +60,7 @@ async def _apply(connection: AsyncConnection, decision: Decision) -> None:
     if experiment is None:
         raise VersionConflict(f"there is no experiment {decision.experiment_id}")
     route = await routes.get(connection, experiment.route_key, lock=True)
+    await _check_freeze(connection, decision, route.key)
     before, after = route.allocation, apply_change(route.allocation, decision.change)
     await routes.reallocate(
         connection,
@@ -68,10 +78,20 @@ async def _apply(connection: AsyncConnection, decision: Decision) -> None:
     await outbox.add(connection, *config_record(state))
 
 
+async def _check_freeze(connection: AsyncConnection, decision: Decision, route_key: str) -> None:
+    """Raise Frozen where the policy wants something else than a rollback of a frozen route."""
+    if decision.action == "rollback" or decision.actor != POLICY:
+        return
+    for freeze in await freezes.of_route(connection, route_key):
+        raise Frozen(f"{freeze.sentence}; it will be decided anew when that is over")
+
+
 async def _move_experiment(connection: AsyncConnection, decision: Decision) -> None:
     match decision.action:
         case "advance":
             await experiments.begin_step(connection, decision.experiment_id)
+        case "promote" if decision.next_share_bp is not None:
+            await experiments.begin_watch(connection, decision.experiment_id)
         case "promote":
             await experiments.conclude(connection, decision.experiment_id, "promoted")
         case "rollback":

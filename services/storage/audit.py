@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.storage.paging import Listed, Page, listed
 from services.storage.tables import audit
 
 
@@ -38,13 +41,33 @@ def _json(state: Mapping[str, Any] | None) -> Any:
     return sa.null() if state is None else msgspec.to_builtins(dict(state))
 
 
-async def listing(
-    connection: AsyncConnection, *, subject: str | None = None, before_id: int | None = None, limit: int = 100
-) -> list[dict[str, Any]]:
-    """Return the newest changes first, of one subject or of all; ``before_id`` turns the page."""
-    query = sa.select(audit).order_by(audit.c.audit_id.desc()).limit(limit)
-    if subject is not None:
-        query = query.where(audit.c.subject == subject)
-    if before_id is not None:
-        query = query.where(audit.c.audit_id < before_id)
-    return [dict(row) for row in (await connection.execute(query)).mappings()]
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """Which changes are sought: all that fulfil what is not None. ``since`` is included, ``until`` is not."""
+
+    subject: str | None = None
+    actor: str | None = None
+    action: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+async def page(connection: AsyncConnection, asked: Page, sought: Sought = Sought()) -> Listed[dict[str, Any]]:
+    """Return a page of the changes that are sought, newest first."""
+    query = sa.select(audit)
+    for column in (audit.c.subject, audit.c.actor, audit.c.action):
+        wanted = getattr(sought, column.name)
+        if wanted is not None:
+            query = query.where(column == wanted)
+    if sought.since is not None:
+        query = query.where(audit.c.at >= sought.since)
+    if sought.until is not None:
+        query = query.where(audit.c.at < sought.until)
+    return await listed(
+        connection,
+        query,
+        asked,
+        lambda row: dict(row._mapping),  # noqa: SLF001 - SQLAlchemy's public way to a row's columns
+        audit.c.audit_id,
+        newest_first=True,
+    )

@@ -60,7 +60,15 @@ COLUMN_COMMENTS: dict[str, dict[str, str]] = {
         "conclusion": "How it ended: 'promoted', 'rolled_back' or 'inconclusive'.",
         "definition": "The definition as its team gave it: variants, metrics, guardrails, plan.",
         "control": "The variant the others are compared to: the route's stable one when it started.",
-        "phase": "The present phase, from 1; a changed split of an A/B test begins the next.",
+        "phase": (
+            "The present phase, from 1; a changed split of an A/B test begins the next, and so does the watch "
+            "after a promotion."
+        ),
+        "stage": (
+            "How far it has come: 'ramp' on its way up, 'deployed' and not served yet, 'watch' promoted and "
+            "watched against a holdback."
+        ),
+        "approved_version": "The allocation for which a person approved what comes next.",
         "created_at": "When it was defined.",
         "started_at": "When it first got traffic.",
         "step_started_at": "When a canary's present step began.",

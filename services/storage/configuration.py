@@ -118,10 +118,11 @@ def _experiment_config(experiment: Experiment, route: routes.Route) -> Experimen
         phase=experiment.phase,
         salt=experiment.salt,
         control=experiment.control,
-        treatment=experiment.canary.treatment,
+        treatment=experiment.judged_as.treatment,
         treatment_share_bp=route.allocation.treatment_share_bp,
-        on_blind=experiment.canary.on_blind,
-        lease_limit_seconds=experiment.canary.lease_limit_seconds,
+        # A promoted variant is not taken away because nobody measures.
+        on_blind="hold" if experiment.stage == "watch" else experiment.judged_as.on_blind,
+        lease_limit_seconds=experiment.judged_as.lease_limit_seconds,
     )
 
 

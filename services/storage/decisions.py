@@ -11,7 +11,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.domain.decision import Decision
+from services.domain.decision import Decision, DecisionState
+from services.domain.events import DecisionAction
+from services.storage.paging import Listed, Page, listed
 from services.storage.tables import decisions
 
 _FIELDS = [field.name for field in fields(Decision)]
@@ -54,6 +56,7 @@ async def standing(connection: AsyncConnection, decision: Decision) -> Decision 
         else [
             decisions.c.action.in_(("advance", "promote")),
             decisions.c.allocation_version == decision.allocation_version,
+            sa.not_(decisions.c.released),
         ]
     )
     query = sa.select(decisions).where(decisions.c.experiment_id == decision.experiment_id, *same)
@@ -81,6 +84,25 @@ async def of_experiment(connection: AsyncConnection, experiment_id: UUID) -> lis
     return [_decision(row) for row in await connection.execute(query)]
 
 
+async def page(
+    connection: AsyncConnection,
+    asked: Page,
+    *,
+    experiment_id: UUID | None = None,
+    action: DecisionAction | None = None,
+    state: DecisionState | None = None,
+) -> Listed[Decision]:
+    """Return a page of the decisions, newest first: of one experiment, action or state, or of all."""
+    query = sa.select(decisions)
+    columns = decisions.c
+    wanted = {columns.experiment_id: experiment_id, columns.action: action, columns.state: state}
+    for column, value in wanted.items():
+        if value is not None:
+            query = query.where(column == value)
+    order = (columns.decided_at, columns.decision_id)
+    return await listed(connection, query, asked, _decision, *order, newest_first=True)
+
+
 async def mark_applied(connection: AsyncConnection, decision_id: UUID, version: int) -> None:
     """Note which allocation the decision led to."""
     # clock_timestamp(): now() is the transaction's start, before it waited for the route.
@@ -93,9 +115,11 @@ async def mark_applied(connection: AsyncConnection, decision_id: UUID, version: 
     )
 
 
-async def mark_dropped(connection: AsyncConnection, decision_id: UUID, reason: str) -> None:
-    """Note why nothing came of the decision."""
-    await _mark(connection, decision_id, state="dropped", state_reason=reason)
+async def mark_dropped(
+    connection: AsyncConnection, decision_id: UUID, reason: str, *, released: bool = False
+) -> None:
+    """Note why nothing came of the decision. ``released``: the like of it may be recorded again."""
+    await _mark(connection, decision_id, state="dropped", state_reason=reason, released=released)
 
 
 async def _mark(connection: AsyncConnection, decision_id: UUID, **values: object) -> None:

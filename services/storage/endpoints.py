@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.domain.configuration import EndpointConfig
 from services.domain.errors import Conflict, NotFound
 from services.storage.identifiers import new_id
+from services.storage.paging import Listed, Page, begins_with, listed
 from services.storage.tables import endpoints
 
 
@@ -47,6 +48,14 @@ async def listing(connection: AsyncConnection) -> list[EndpointConfig]:
     """Return every endpoint, by key."""
     query = sa.select(endpoints.c.definition).order_by(endpoints.c.key)
     return [_endpoint(definition) for definition in await connection.scalars(query)]
+
+
+async def page(
+    connection: AsyncConnection, asked: Page, *, prefix: str | None = None
+) -> Listed[EndpointConfig]:
+    """Return a page of the endpoints, by key, or of those whose key begins with ``prefix``."""
+    query = begins_with(sa.select(endpoints.c.key, endpoints.c.definition), endpoints.c.key, prefix)
+    return await listed(connection, query, asked, lambda row: _endpoint(row.definition), endpoints.c.key)
 
 
 def _endpoint(definition: Any) -> EndpointConfig:

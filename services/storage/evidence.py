@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,7 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.domain.allocation import Allocation
 from services.domain.counts import CountTable
 from services.domain.experiment import Experiment, ExperimentKind
-from services.storage import buckets, count_cache, experiments, phases, routes
+from services.domain.restraint import Freeze
+from services.storage import buckets, count_cache, experiments, freezes, phases, routes
 from services.storage.buckets import BucketCache
 from services.storage.count_cache import CountCache
 from services.storage.phases import Phase
@@ -72,6 +73,7 @@ class EvidenceSnapshot:
     counts: CountTable
     buckets: BucketCache
     freshness: Freshness
+    freezes: Sequence[Freeze]
     is_news: bool
 
     @property
@@ -138,6 +140,7 @@ async def _snapshot(
         counts=cache.counts.table,
         buckets=cache.buckets,
         freshness=await _freshness(connection, topic, partitions),
+        freezes=await freezes.of_route(connection, experiment.route_key),
         is_news=counted or summed,
     )
 

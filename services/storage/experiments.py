@@ -15,6 +15,7 @@ from services.domain.ab_test import ABTestDefinition
 from services.domain.allocation import TestSplit
 from services.domain.errors import Conflict, NotFound
 from services.domain.experiment import (
+    BlueGreenDefinition,
     CanaryDefinition,
     Conclusion,
     Definition,
@@ -24,6 +25,7 @@ from services.domain.experiment import (
 )
 from services.domain.shadow import ShadowDefinition
 from services.storage import phases
+from services.storage.paging import Listed, Page, listed
 from services.storage.tables import experiments
 
 LIVE: tuple[ExperimentStatus, ...] = ("running", "paused")
@@ -33,6 +35,7 @@ _DEFINITIONS: dict[ExperimentKind, type[Definition]] = {
     "canary": CanaryDefinition,
     "ab_test": ABTestDefinition,
     "shadow": ShadowDefinition,
+    "blue_green": BlueGreenDefinition,
 }
 
 
@@ -84,20 +87,22 @@ async def by_ids(connection: AsyncConnection, experiment_ids: Collection[UUID]) 
     return {experiment.experiment_id: experiment for experiment in found}
 
 
-async def listing(
+async def page(
     connection: AsyncConnection,
+    asked: Page,
     *,
     route_key: str | None = None,
+    kind: ExperimentKind | None = None,
     status: ExperimentStatus | None = None,
-    limit: int = 100,
-) -> list[Experiment]:
-    """Return experiments, newest first, of one route or status or of all."""
-    query = sa.select(experiments).order_by(experiments.c.created_at.desc(), experiments.c.key).limit(limit)
-    if route_key is not None:
-        query = query.where(experiments.c.route_key == route_key)
-    if status is not None:
-        query = query.where(experiments.c.status == status)
-    return [_experiment(row) for row in await connection.execute(query)]
+) -> Listed[Experiment]:
+    """Return a page of the experiments, newest first: of one route, kind or status, or of all."""
+    query = sa.select(experiments)
+    wanted = {experiments.c.route_key: route_key, experiments.c.kind: kind, experiments.c.status: status}
+    for column, value in wanted.items():
+        if value is not None:
+            query = query.where(column == value)
+    order = (experiments.c.created_at, experiments.c.experiment_id)
+    return await listed(connection, query, asked, _experiment, *order, newest_first=True)
 
 
 async def live(connection: AsyncConnection, *, route_key: str | None = None) -> list[Experiment]:
@@ -117,6 +122,20 @@ async def start(
     await connection.execute(phases.beginning(moved, split))
 
 
+async def deploy(connection: AsyncConnection, experiment_id: UUID, *, control: str) -> None:
+    """Note that the treatment is deployed from now on, beside the variant that is stable now."""
+    now = sa.func.now()
+    moved = _moved(
+        experiment_id,
+        status="running",
+        stage="deployed",
+        control=control,
+        started_at=now,
+        step_started_at=now,
+    )
+    await connection.execute(phases.beginning(moved, None))
+
+
 async def begin_phase(connection: AsyncConnection, experiment_id: UUID, definition: ABTestDefinition) -> None:
     """Let an A/B test go on as it is defined now, in a new phase: what was counted before stays apart."""
     moved = _moved(
@@ -128,6 +147,24 @@ async def begin_phase(connection: AsyncConnection, experiment_id: UUID, definiti
     )
     begin = phases.beginning(moved, TestSplit.of(experiment_id, definition))
     await connection.execute(begin.add_cte(phases.ending(experiment_id)))
+
+
+async def begin_watch(connection: AsyncConnection, experiment_id: UUID) -> None:
+    """Note that the treatment is promoted and watched from now on, in a phase of its own."""
+    moved = _moved(
+        experiment_id,
+        phase=experiments.c.phase + 1,
+        status="running",
+        stage="watch",
+        step_started_at=sa.func.now(),
+    )
+    begin = phases.beginning(moved, None)
+    await connection.execute(begin.add_cte(phases.ending(experiment_id)))
+
+
+async def approve(connection: AsyncConnection, experiment_id: UUID, allocation_version: int) -> None:
+    """Note that a person agreed to what comes after this allocation."""
+    await connection.execute(_update(experiment_id, approved_version=allocation_version))
 
 
 async def set_status(connection: AsyncConnection, experiment_id: UUID, status: ExperimentStatus) -> None:
@@ -170,4 +207,6 @@ def _experiment(row: sa.Row[Any]) -> Experiment:
         started_at=row.started_at,
         step_started_at=row.step_started_at,
         stopped_at=row.stopped_at,
+        stage=row.stage,
+        approved_version=row.approved_version,
     )

@@ -16,6 +16,7 @@ from services.domain.allocation import Allocation, ShadowSplit, TestSplit
 from services.domain.configuration import UnitFallback
 from services.domain.errors import Conflict, NotFound, VersionConflict
 from services.storage.identifiers import new_id
+from services.storage.paging import Listed, Page, begins_with, listed
 from services.storage.tables import allocations, routes
 
 
@@ -77,6 +78,11 @@ async def listing(connection: AsyncConnection) -> list[Route]:
     return [_route(row) for row in await connection.execute(_IN_FORCE.order_by(routes.c.key))]
 
 
+async def page(connection: AsyncConnection, asked: Page, *, prefix: str | None = None) -> Listed[Route]:
+    """Return a page of the routes, by key, or of those whose key begins with ``prefix``."""
+    return await listed(connection, begins_with(_IN_FORCE, routes.c.key, prefix), asked, _route, routes.c.key)
+
+
 async def serving(connection: AsyncConnection, variant_key: str) -> list[str]:
     """Return the keys of the routes that have a variant in the allocation in force."""
     uses = (
@@ -112,18 +118,10 @@ async def reallocate(
         raise VersionConflict(f"route {allocation.route_key!r} was changed by somebody else; try again")
 
 
-async def history(connection: AsyncConnection, key: str, *, limit: int = 100) -> list[AllocationRecord]:
-    """Return the route's allocations, newest first."""
-    query = (
-        sa.select(allocations)
-        .where(allocations.c.route_key == key)
-        .order_by(allocations.c.version.desc())
-        .limit(limit)
-    )
-    return [
-        AllocationRecord(_allocation(row), row.actor, row.reason, row.decision_id, row.created_at)
-        for row in await connection.execute(query)
-    ]
+async def history(connection: AsyncConnection, key: str, asked: Page) -> Listed[AllocationRecord]:
+    """Return a page of the route's allocations, newest first."""
+    query = sa.select(allocations).where(allocations.c.route_key == key)
+    return await listed(connection, query, asked, _record, allocations.c.version, newest_first=True)
 
 
 async def share_before_pause(connection: AsyncConnection, route_key: str, experiment_id: UUID) -> int:
@@ -152,6 +150,10 @@ def _row(
 
 def _route(row: sa.Row[Any]) -> Route:
     return Route(row.key, row.unit_fallback, _allocation(row), row.created_at)
+
+
+def _record(row: sa.Row[Any]) -> AllocationRecord:
+    return AllocationRecord(_allocation(row), row.actor, row.reason, row.decision_id, row.created_at)
 
 
 def _allocation(row: sa.Row[Any]) -> Allocation:

@@ -102,11 +102,14 @@ allocations = sa.Table(
     sa.Column("step", sa.Integer, nullable=False),
     sa.Column("test", pg.JSONB(none_as_null=True)),
     sa.Column("shadow", pg.JSONB(none_as_null=True)),
+    sa.Column("active_slot", sa.Text, nullable=False, server_default=sa.text("'blue'")),
+    sa.Column("idle_variant", sa.Text),
     sa.Column("decision_id", sa.Uuid),
     sa.Column("actor", sa.Text, nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
     _utc("created_at", now=True),
     sa.CheckConstraint("treatment_share_bp >= 0 AND treatment_share_bp < 10000", name="share"),
+    sa.CheckConstraint("active_slot IN ('blue', 'green')", name="active_slot"),
     comment="How each route's traffic was split, append-only; the newest version is in force.",
 )
 
@@ -122,12 +125,15 @@ experiments = sa.Table(
     sa.Column("definition", pg.JSONB, nullable=False),
     sa.Column("control", sa.Text, nullable=False),
     sa.Column("phase", sa.Integer, nullable=False, server_default=sa.text("1")),
+    sa.Column("stage", sa.Text, nullable=False, server_default=sa.text("'ramp'")),
+    sa.Column("approved_version", sa.BigInteger),
     _utc("created_at", now=True),
     _utc("started_at", nullable=True),
     _utc("step_started_at", nullable=True),
     _utc("stopped_at", nullable=True),
     sa.CheckConstraint("status IN ('draft', 'running', 'paused', 'stopped')", name="status"),
     sa.CheckConstraint("conclusion IN ('promoted', 'rolled_back', 'inconclusive')", name="conclusion"),
+    sa.CheckConstraint("stage IN ('ramp', 'deployed', 'watch')", name="stage"),
     comment="Controlled changes on a route: draft, running, paused, stopped.",
 )
 sa.Index(
@@ -147,6 +153,32 @@ sa.Index(
     experiments.c.route_key,
     unique=True,
     postgresql_where=sa.text("kind = 'shadow' AND status IN ('running', 'paused')"),
+)
+sa.Index(
+    "uq_experiments_one_running_blue_green",
+    experiments.c.route_key,
+    unique=True,
+    postgresql_where=sa.text("kind IN ('blue_green', 'canary') AND status IN ('running', 'paused')"),
+)
+
+health_checks = sa.Table(
+    "health_checks",
+    metadata,
+    sa.Column("health_check_id", sa.Uuid, primary_key=True),
+    sa.Column("experiment_id", sa.Uuid, nullable=False),
+    sa.Column("slot", sa.Text, nullable=False),
+    sa.Column("variant", sa.Text, nullable=False),
+    sa.Column("allocation_version", sa.BigInteger, nullable=False),
+    sa.Column("occasion", sa.Text, nullable=False),
+    sa.Column("passed", sa.Boolean, nullable=False),
+    sa.Column("sentence", sa.Text, nullable=False),
+    sa.Column("checks", pg.JSONB, nullable=False),
+    sa.Column("seconds", sa.Float(53), nullable=False),
+    _utc("checked_at", now=True),
+    sa.CheckConstraint("slot IN ('blue', 'green')", name="slot"),
+    sa.CheckConstraint("occasion IN ('start', 'by_hand', 'switch', 'rollback')", name="occasion"),
+    sa.Index("ix_health_checks_experiment", "experiment_id", "checked_at"),
+    comment="What health checks of a slot's variant expected and what came; the newest one counts.",
 )
 
 experiment_phases = sa.Table(
@@ -190,6 +222,7 @@ decisions = sa.Table(
     sa.Column("method", sa.Text, nullable=False),
     sa.Column("state", sa.Text, nullable=False, server_default=sa.text("'recorded'")),
     sa.Column("state_reason", sa.Text),
+    sa.Column("released", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("applied_version", sa.BigInteger),
     _utc("decided_at", now=True),
     _utc("applied_at", nullable=True),
@@ -209,7 +242,17 @@ sa.Index(
     decisions.c.experiment_id,
     decisions.c.allocation_version,
     unique=True,
-    postgresql_where=sa.text("action IN ('advance', 'promote')"),
+    postgresql_where=sa.text("action IN ('advance', 'promote') AND NOT released"),
+)
+
+freezes = sa.Table(
+    "freezes",
+    metadata,
+    sa.Column("scope", sa.Text, primary_key=True),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    _utc("created_at", now=True),
+    comment="Where nothing but rollbacks happens by itself: a route's key, or * for all routes.",
 )
 
 evaluations = sa.Table(
@@ -231,6 +274,7 @@ credentials = sa.Table(
     sa.Column("key_hash", sa.Text, nullable=False, unique=True),
     sa.Column("label", sa.Text, nullable=False),
     sa.Column("routes", pg.ARRAY(sa.Text)),
+    sa.Column("scopes", pg.ARRAY(sa.Text), nullable=False, server_default=sa.text("'{}'")),
     _utc("created_at", now=True),
     _utc("revoked_at", nullable=True),
     comment="Clients' keys, as SHA-256 hashes.",
@@ -571,6 +615,67 @@ shadow_coverage = sa.Table(
         "What became of the requests that each gateway sampled for a shadow: sampled, compared, failed, "
         "shed_<reason>; and cost_nanos, what the shadow's answers cost."
     ),
+)
+
+# --- the control plane's edge ----------------------------------------------------------------------------
+
+webhooks = sa.Table(
+    "webhooks",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("webhook_id", sa.Uuid, nullable=False, unique=True),
+    sa.Column("definition", pg.JSONB, nullable=False),
+    _utc("busy_until", nullable=True),
+    _utc("created_at", now=True),
+    _utc("updated_at", now=True),
+    comment=(
+        "Who is told of decisions and changes. Signing secrets are references, never values. busy_until: "
+        "somebody is sending it a message."
+    ),
+)
+
+# Not now(): what one transaction leaves is sent in the order in which it happened.
+_CLOCK = sa.text("clock_timestamp()")
+
+webhook_deliveries = sa.Table(
+    "webhook_deliveries",
+    metadata,
+    sa.Column("delivery_id", sa.Uuid, primary_key=True),
+    sa.Column("webhook_key", sa.Text, nullable=False),
+    sa.Column("event", sa.Text, nullable=False),
+    sa.Column("body", pg.JSONB, nullable=False),
+    sa.Column("state", sa.Text, nullable=False, server_default=sa.text("'waiting'")),
+    sa.Column("tries", sa.Integer, nullable=False, server_default=sa.text("0")),
+    sa.Column("next_try_at", sa.TIMESTAMP(timezone=True), nullable=False, server_default=_CLOCK),
+    sa.Column("last_status", sa.Integer),
+    sa.Column("last_error", sa.Text),
+    sa.Column("created_at", sa.TIMESTAMP(timezone=True), nullable=False, server_default=_CLOCK),
+    _utc("delivered_at", nullable=True),
+    sa.CheckConstraint("state IN ('waiting', 'delivered', 'failed')", name="state"),
+    sa.Index("ix_webhook_deliveries_webhook", "webhook_key", "created_at", "delivery_id"),
+    comment="Messages to webhooks, each written in the transaction it tells of, and what came of it.",
+)
+sa.Index(
+    "ix_webhook_deliveries_waiting",
+    webhook_deliveries.c.next_try_at,
+    postgresql_where=sa.text("state = 'waiting'"),
+)
+
+idempotency_keys = sa.Table(
+    "idempotency_keys",
+    metadata,
+    sa.Column("actor", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("method", sa.Text, nullable=False),
+    sa.Column("path", sa.Text, nullable=False),
+    sa.Column("fingerprint", sa.Text, nullable=False),
+    sa.Column("status", sa.Integer, nullable=False),
+    sa.Column("headers", pg.JSONB, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column(
+        "created_at", sa.TIMESTAMP(timezone=True), nullable=False, index=True, server_default=sa.text("now()")
+    ),
+    comment="Answers to requests that carried an Idempotency-Key, each written with what was changed.",
 )
 
 column_comments.attach_to(metadata)

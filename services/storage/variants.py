@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.domain.configuration import VariantConfig
 from services.domain.errors import Conflict, NotFound
 from services.storage.identifiers import new_id
+from services.storage.paging import Listed, Page, begins_with, listed
 from services.storage.tables import variants
 
 
@@ -52,6 +53,14 @@ async def listing(connection: AsyncConnection) -> list[VariantConfig]:
     """Return every variant, by key."""
     query = sa.select(variants.c.definition).order_by(variants.c.key)
     return [_variant(definition) for definition in await connection.scalars(query)]
+
+
+async def page(
+    connection: AsyncConnection, asked: Page, *, prefix: str | None = None
+) -> Listed[VariantConfig]:
+    """Return a page of the variants, by key, or of those whose key begins with ``prefix``."""
+    query = begins_with(sa.select(variants.c.key, variants.c.definition), variants.c.key, prefix)
+    return await listed(connection, query, asked, lambda row: _variant(row.definition), variants.c.key)
 
 
 def _variant(definition: Any) -> VariantConfig:

@@ -84,6 +84,8 @@ class Buckets:
         self._busy = asyncio.Lock()
         self._due = 0.0
         self._endings_due = 0.0
+        self.flushes = 0
+        """How many flushes there were."""
 
     def claim(self, partitions: Iterable[Partition]) -> None:
         """Keep the sums of claimed partitions from here on, instead of any others."""
@@ -200,6 +202,7 @@ class Buckets:
             together.append(number)
         if together:
             await self._flush_partitions(together)
+        self.flushes += 1
         self._sums.forget_idle(asyncio.get_running_loop().time())
 
     async def _flush_partitions(self, numbers: list[int]) -> None:

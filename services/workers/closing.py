@@ -7,8 +7,8 @@ import logging
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.domain.ab_evaluation import evaluate_test
+from services.domain.ab_test import ABTestDefinition
 from services.domain.evaluation import evaluate
-from services.domain.experiment import CanaryDefinition
 from services.storage import evidence
 from services.storage.results import PhaseKey
 from services.workers.inputs import ab_test_inputs, canary_inputs
@@ -27,9 +27,9 @@ async def renew_closed(engine: AsyncEngine, key: PhaseKey, *, topic: str, partit
     if found is None:
         return
     snapshot, cache = found
-    is_canary = isinstance(snapshot.experiment.definition, CanaryDefinition)
+    is_test = isinstance(snapshot.experiment.definition, ABTestDefinition)
     evaluation = (
-        evaluate(canary_inputs(snapshot, None)) if is_canary else evaluate_test(ab_test_inputs(snapshot))
+        evaluate_test(ab_test_inputs(snapshot)) if is_test else evaluate(canary_inputs(snapshot, None))
     )
     await write_results(engine, Judged(snapshot, evaluation, cache.read_up_to))
     logger.debug("results of phase %d of %s are up to date", key.phase, key.experiment)

@@ -26,21 +26,25 @@ MINUTE = 60
 
 
 def canary_inputs(snapshot: EvidenceSnapshot, window_verdict: Verdict | None) -> EvaluationInputs:
-    """Return what the evaluation of a canary depends on."""
-    experiment, now = snapshot.experiment, snapshot.now
+    """Return what the evaluation of one treatment depends on, in the ramp or the watch of a canary."""
+    experiment, now, phase = snapshot.experiment, snapshot.now, snapshot.phase
     started_at = experiment.started_at or experiment.created_at
     first_tick, now_tick = _ticks(snapshot)
     return EvaluationInputs(
-        definition=experiment.canary,
+        definition=experiment.judged_as,
         counts=snapshot.counts,
         step=snapshot.allocation.step,
         share_bp=snapshot.allocation.treatment_share_bp,
         first_tick=first_tick,
         now_tick=now_tick,
-        minutes_running=(now - started_at).total_seconds() / MINUTE,
+        minutes_running=((phase.ended_at or now) - phase.started_at).total_seconds() / MINUTE,
         seconds_in_step=(now - (experiment.step_started_at or started_at)).total_seconds(),
         evidence_age_seconds=_age_seconds(snapshot),
         window_verdict=window_verdict,
+        # Only what is promoted and watched ever has a later phase.
+        stage=experiment.stage if phase.phase == experiment.phase else "ramp",
+        approved=experiment.approved_version == snapshot.allocation.version,
+        freeze=_freeze(snapshot),
         buckets=tuple(
             StepBuckets(step.share_bp, step.control.only(TESTED_COLUMNS), step.treatment.only(TESTED_COLUMNS))
             for step in canary_buckets(snapshot)
@@ -82,6 +86,7 @@ def ab_test_inputs(snapshot: EvidenceSnapshot) -> ABTestInputs:
         now_tick=now_tick,
         minutes_running=((phase.ended_at or snapshot.now) - phase.started_at).total_seconds() / MINUTE,
         evidence_age_seconds=_age_seconds(snapshot),
+        freeze=_freeze(snapshot),
     )
 
 
@@ -141,6 +146,10 @@ def _ticks(snapshot: EvidenceSnapshot) -> tuple[int, int]:
     if not len(ticks):
         return first, now
     return min(first, int(ticks.min())), max(now, int(ticks.max()))
+
+
+def _freeze(snapshot: EvidenceSnapshot) -> str:
+    return snapshot.freezes[0].sentence if snapshot.freezes else ""
 
 
 def _tick(seconds: float) -> int:

@@ -13,9 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from services.domain import ab_evaluation
 from services.domain import evaluation as canary_evaluation
 from services.domain.ab_evaluation import ABTestEvaluation, evaluate_test
-from services.domain.decision import Decision
+from services.domain.ab_test import ABTestDefinition
+from services.domain.decision import POLICY, Decision
 from services.domain.evaluation import Evaluation, evaluate
-from services.domain.experiment import CanaryDefinition, ThresholdPolicy
+from services.domain.experiment import ThresholdPolicy
 from services.domain.memory import Memory
 from services.domain.policy import Act, Verdict
 from services.messaging.records import decision_record
@@ -28,18 +29,19 @@ from services.workers.results import Judged, write_results
 
 logger = logging.getLogger(__name__)
 
-ACTOR = "policy"
-"""Who makes the decisions that no person makes."""
 SHOWN_EVERY_SECONDS = 1.0
 """How often the stored evaluation is renewed while it stays the same."""
 RESULTS_EVERY_SECONDS = 1.5
 """How often the results are renewed while outcomes are counted."""
+DECIDED_AGAIN_SECONDS = 2.0
+"""What was decided already is recorded again after so long, which does nothing unless a freeze dropped it."""
 
 
 @dataclass(frozen=True, slots=True)
 class _WindowLook:
     """The windowed rule's last look."""
 
+    phase: int
     verdict: Verdict
     at: float
 
@@ -60,7 +62,7 @@ class Watch:
         self._cache: EvidenceCache | None = None
         self._memory = Memory()
         self._window: _WindowLook | None = None
-        self._decided: set[tuple[str, int]] = set()
+        self._decided: dict[tuple[str, int], float] = {}
         self._shown: tuple[str, float] | None = None
         self._unwritten: Judged | None = None
         self._written_at = -math.inf
@@ -113,23 +115,24 @@ class Watch:
         return judged
 
     def _evaluated(self, snapshot: EvidenceSnapshot) -> Evaluation | ABTestEvaluation:
-        definition = snapshot.experiment.definition
-        if not isinstance(definition, CanaryDefinition):
+        experiment = snapshot.experiment
+        if isinstance(experiment.definition, ABTestDefinition):
             return evaluate_test(ab_test_inputs(snapshot), self._memory)
-        policy = definition.policy
+        policy = experiment.judged_as.policy
         if not isinstance(policy, ThresholdPolicy):
             return evaluate(canary_inputs(snapshot, None), self._memory)
-        now, window = asyncio.get_running_loop().time(), self._window
-        held = window.verdict if window and now - window.at < policy.interval_seconds else None
+        now, window, phase = asyncio.get_running_loop().time(), self._window, experiment.phase
+        is_due = window is None or window.phase != phase or now - window.at >= policy.interval_seconds
+        held = None if window is None or is_due else window.verdict
         evaluation = evaluate(canary_inputs(snapshot, held))
-        if held is None:
-            self._window = _WindowLook(evaluation.situation.guardrails[0], now)
+        if is_due:
+            self._window = _WindowLook(phase, evaluation.situation.guardrails[0], now)
         return evaluation
 
     async def _record(self, judged: Judged) -> None:
         judgement, snapshot = judged.evaluation.judgement, judged.snapshot
         # The decision first and by itself: traffic waits for it, and for nothing else here.
-        if isinstance(judgement, Act) and _once(judgement, snapshot) not in self._decided:
+        if isinstance(judgement, Act) and self._is_to_be_decided(_once(judgement, snapshot)):
             await self._decide(judged, judgement)
         elif not self._is_to_be_shown(judgement.rule):
             return
@@ -148,11 +151,15 @@ class Watch:
         decision = _decision(judged, act)
         async with self._engine.begin() as connection:
             is_first = await _publish(connection, decision)
-        self._decided.add(_once(act, judged.snapshot))
+        self._decided[_once(act, judged.snapshot)] = asyncio.get_running_loop().time()
         if not is_first:
             return
         logger.info("%s: %s: %s", judged.snapshot.experiment.key, decision.action, decision.reason)
         await write_results(self._engine, judged, decision_id=decision.decision_id)
+
+    def _is_to_be_decided(self, once: tuple[str, int]) -> bool:
+        decided_at = self._decided.get(once, -math.inf)
+        return asyncio.get_running_loop().time() - decided_at >= DECIDED_AGAIN_SECONDS
 
     def _is_to_be_shown(self, rule: str) -> bool:
         if self._shown is None or self._shown[0] != rule:
@@ -186,7 +193,7 @@ def _decision(judged: Judged, act: Act) -> Decision:
         action=act.action,
         rule=act.rule,
         reason=act.reason,
-        actor=ACTOR,
+        actor=POLICY,
         allocation_version=snapshot.allocation.version,
         decided_at=snapshot.now,
         next_step=act.next_step,

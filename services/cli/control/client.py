@@ -32,7 +32,7 @@ class Answer:
 
 
 def address(*parts: str) -> str:
-    """Return the path of these parts under ``/v1``; a slash inside a part, as in a route's key, is escaped."""
+    """Return the path of these parts under ``/v1``; a slash in a part, as in a route's key, is escaped."""
     return "/v1/" + "/".join(quote(part, safe="") for part in parts)
 
 

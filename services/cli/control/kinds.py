@@ -2,24 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from services.cli.control.tables import Columns, Item, moment, percent
 
 
 @dataclass(frozen=True, slots=True)
+class Filter:
+    """What a list can be narrowed by: the option, the api's name for it, and what it does."""
+
+    option: str
+    parameter: str
+    about: str
+
+
+@dataclass(frozen=True, slots=True)
 class Kind:
-    """A resource. ``of`` names what a list belongs to, where it is not a list of its own."""
+    """A resource with an address of its own."""
 
     name: str
     plural: str
     about: str
     columns: Columns
-    shown_alone: bool = True
-    filters: Mapping[str, str] = field(default_factory=dict)
+    filters: tuple[Filter, ...] = ()
     deletable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """What happened, newest first. ``path`` has ``{}`` where the argument goes.
+
+    An argument that is not in the path narrows the list, as a filter does.
+    """
+
+    name: str
+    about: str
+    path: tuple[str, ...]
+    argument: str
+    columns: Columns
+    filters: tuple[Filter, ...] = ()
+    nothing: str = ""
 
 
 def state_of(experiment: Item) -> str:
@@ -59,7 +82,7 @@ def _get(name: str) -> Any:
     return lambda item: item.get(name)
 
 
-_STATUS = {"route": "Only of this route.", "status": "Only draft, running, paused or stopped ones."}
+_PREFIX = (Filter("prefix", "q", "Only those whose key begins with this."),)
 
 RESOURCES = {
     kind.plural: kind
@@ -78,6 +101,7 @@ RESOURCES = {
                 "prices in / out": _prices,
                 "drained": _get("drained"),
             },
+            filters=_PREFIX,
         ),
         Kind(
             "variant",
@@ -90,6 +114,7 @@ RESOURCES = {
                 "system prompt": _prompt,
                 "parameters": lambda variant: [f"{k}={v}" for k, v in variant["parameters"].items()],
             },
+            filters=_PREFIX,
         ),
         Kind(
             "route",
@@ -102,6 +127,7 @@ RESOURCES = {
                 "without a unit": _get("unit_fallback"),
                 "version": lambda route: route["allocation"]["version"],
             },
+            filters=_PREFIX,
         ),
         Kind(
             "metric",
@@ -117,6 +143,7 @@ RESOURCES = {
                 "built in": _get("built_in"),
                 "description": _get("description"),
             },
+            filters=_PREFIX,
             deletable=True,
         ),
         Kind(
@@ -131,7 +158,11 @@ RESOURCES = {
                 "shares": shares_of,
                 "waiting for": awaited,
             },
-            filters=_STATUS,
+            filters=(
+                Filter("route", "route", "Only of this route."),
+                Filter("kind", "kind", "Only of this kind: canary, ab_test, …"),
+                Filter("status", "status", "Only draft, running, paused or stopped ones."),
+            ),
         ),
         Kind(
             "key",
@@ -145,7 +176,6 @@ RESOURCES = {
                 "created": lambda key: moment(key["created_at"]),
                 "revoked": lambda key: moment(key["revoked_at"]),
             },
-            shown_alone=False,
         ),
         Kind(
             "webhook",
@@ -195,3 +225,51 @@ DELIVERIES: Columns = {
     "last error": lambda one: one["last_error"] or "",
     "id": _get("delivery_id"),
 }
+
+LOGS = (
+    Log(
+        "decisions",
+        "what was decided, newest first: about one EXPERIMENT, or about all",
+        ("decisions",),
+        "experiment",
+        DECISIONS,
+        (
+            Filter("action", "action", "Only promote, advance or rollback."),
+            Filter("state", "state", "Only recorded, applied or dropped ones."),
+        ),
+        "nothing was decided yet",
+    ),
+    Log(
+        "audit",
+        "every change, newest first: of one SUBJECT, such as experiment/new-model, or of everything",
+        ("audit",),
+        "subject",
+        AUDIT,
+        (
+            Filter("actor", "actor", "Only by this actor."),
+            Filter("action", "action", "Only of this kind, such as create or start."),
+            Filter("since", "since", "Only from this time on, such as 2026-11-20T12:00Z."),
+            Filter("until", "until", "Only before this time."),
+        ),
+        "no changes yet",
+    ),
+    Log(
+        "allocations",
+        "how a ROUTE's traffic was split, newest first, with who changed it and why",
+        ("routes", "{}", "allocations"),
+        "route",
+        ALLOCATIONS,
+    ),
+    Log(
+        "deliveries",
+        "what was sent to a WEBHOOK, newest first, and what came of it",
+        ("webhooks", "{}", "deliveries"),
+        "webhook",
+        DELIVERIES,
+        (
+            Filter("state", "state", "Only waiting, delivered or failed ones."),
+            Filter("event", "event", "Only of this event."),
+        ),
+        "nothing was sent yet",
+    ),
+)

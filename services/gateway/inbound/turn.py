@@ -97,15 +97,18 @@ class Turn:
     def answer(self, status: int, fields: bytes, body: bytes) -> None:
         """Answer as a whole. ``fields`` are lines of the head; those about framing are added."""
         connection = self._connection
-        head = b"%b%bcontent-length: %d\r\n%b\r\n" % (
-            connection.preambles.of(status),
-            fields,
-            len(body),
-            connection.closing_line(self),
-        )
         self.begun = True
         # One write: each is a system call, the dearest part of an answer.
-        connection.write(head if self.method == b"HEAD" else head + body)
+        connection.write(
+            b"%b%bcontent-length: %d\r\n%b\r\n%b"
+            % (
+                connection.preambles.of(status),
+                fields,
+                len(body),
+                connection.closing_line(self),
+                b"" if self.method == b"HEAD" else body,
+            )
+        )
         connection.complete(self)
 
     def begin(self, status: int, fields: bytes) -> None:

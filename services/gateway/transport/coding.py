@@ -6,7 +6,7 @@ import zlib
 
 from services.gateway.transport.failures import broken, not_http
 from services.gateway.transport.limits import KIB
-from services.gateway.transport.response import Fields, Response
+from services.gateway.transport.response import Fields, Response, Take
 
 _NAME = b"content-encoding"
 _AT_ONCE = 256 * KIB
@@ -56,6 +56,13 @@ class Inflated:
                 raise broken("its compressed body cannot be read") from error
             if piece:
                 return piece
+
+    async def pass_on(self, take: Take) -> bool:
+        """Call ``take`` with each piece; return when it says no, or, with False, at the end."""
+        while piece := await self.next_chunk():
+            if not take(piece):
+                return True
+        return False
 
     def close(self) -> None:
         """Give the answer up."""

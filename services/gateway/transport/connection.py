@@ -13,7 +13,8 @@ from services.gateway.transport.origins import Origin
 from services.gateway.transport.response import Response
 from services.gateway.upstream import UpstreamFailed
 
-_ONE_WRITE = 64 * KIB
+_ONE_WRITE = 256 * KIB
+"""Up to here head and body are one write: copying the body costs less than another system call."""
 _PIECE = 256 * KIB
 
 
@@ -99,11 +100,11 @@ class Connection(asyncio.Protocol):
 
     def usable(self, now: float) -> bool:
         """Say whether it is young, fresh and open enough to be used again."""
-        return (
-            self.open
-            and now - self.idle_since < self._limits.idle_seconds
-            and now - self.created_at < self._limits.age_seconds
-        )
+        return now - self.idle_since < self._limits.idle_seconds and not self.too_old(now) and self.open
+
+    def too_old(self, now: float) -> bool:
+        """Say whether it has been open for so long that it is not to be used again."""
+        return now - self.created_at >= self._limits.age_seconds
 
     def end(self, failure: UpstreamFailed | None = None) -> None:
         """Close at once; an answer that is under way fails."""

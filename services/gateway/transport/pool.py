@@ -54,8 +54,11 @@ class Pool:
     def free(self, connection: Connection) -> None:
         """Keep a connection for the next request."""
         now = connection.idle_since = self._loop.time()
-        waiting = self._idle.setdefault(connection.origin, [])
-        if self.closed or len(waiting) >= self._limits.idle_connections or not connection.usable(now):
+        waiting = self._idle.get(connection.origin)
+        if waiting is None:
+            waiting = self._idle[connection.origin] = []
+        # Whether it is still open is asked when it is taken.
+        if self.closed or len(waiting) >= self._limits.idle_connections or connection.too_old(now):
             connection.end()
             return
         waiting.append(connection)

@@ -7,6 +7,7 @@ serve others.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from httptools import HttpParserError, HttpResponseParser
@@ -17,6 +18,7 @@ from services.gateway.upstream import UpstreamFailed
 from services.gateway.wakeup import Wakeup
 
 Fields = list[tuple[bytes, bytes]]
+Take = Callable[[bytes], bool]
 
 
 class Source(Protocol):
@@ -40,6 +42,7 @@ class Response:
         "_limits",
         "_parser",
         "_source",
+        "_take",
         "_unframed",
         "begun",
         "complete",
@@ -51,6 +54,8 @@ class Response:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, source: Source, limits: Limits) -> None:
         self._source: Source | None = source
+        self._take: Take | None = None
+        """Who gets the pieces within the read that brings them."""
         self._limits = limits
         self._parser: Any = _new_parser(self)
         self._changed = Wakeup(loop)
@@ -72,10 +77,14 @@ class Response:
 
     async def arrive(self) -> None:
         """Return when the head is there. Raises UpstreamFailed."""
-        while not self.status:
-            if self._failure is not None:
-                raise self._failure
-            await self._change()
+        try:
+            while not self.status:
+                if self._failure is not None:
+                    raise self._failure
+                await self._changed
+        except asyncio.CancelledError:
+            self.close()
+            raise
 
     @property
     def ended(self) -> bool:
@@ -84,20 +93,34 @@ class Response:
 
     async def next_chunk(self) -> bytes:
         """Return everything that has arrived, waiting for some; empty at the end. Raises UpstreamFailed."""
-        chunks = self._chunks
-        while not chunks:
-            if self.complete:
-                return b""
-            if self._failure is not None:
-                raise self._failure
-            await self._change()
-        chunk = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        chunks.clear()
-        was_full = self.unread > self._limits.unread_bytes
-        self.unread = 0
-        if was_full and self._source is not None:
-            self._source.resume()
-        return chunk
+        if not self._chunks:
+            await self._until_more()
+        return self._taken() if self._chunks else b""
+
+    async def pass_on(self, take: Take) -> bool:
+        """Call ``take`` with each piece as it comes; return when it says no, or, with False, at the end.
+
+        Raises UpstreamFailed. What arrives is handed on by the read that brings it, without a step of
+        whoever waits here: a stream is many small pieces, and the steps cost more than the rest.
+        """
+        try:
+            while self._chunks or not self.complete:
+                if self._chunks:
+                    if not take(self._taken()):
+                        return True
+                elif self._failure is not None:
+                    raise self._failure
+                else:
+                    self._take = take
+                    await self._changed
+                    if self._take is None:
+                        return True
+            return False
+        except asyncio.CancelledError:
+            self.close()
+            raise
+        finally:
+            self._take = None
 
     def close(self) -> None:
         """Give the answer up. Its connection ends with it, unless the answer is whole."""
@@ -107,9 +130,23 @@ class Response:
             source.abandon()
         self._chunks.clear()
 
-    async def _change(self) -> None:
+    def _taken(self) -> bytes:
+        chunks = self._chunks
+        chunk = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        chunks.clear()
+        was_full = self.unread > self._limits.unread_bytes
+        self.unread = 0
+        if was_full and self._source is not None:
+            self._source.resume()
+        return chunk
+
+    async def _until_more(self) -> None:
+        """Return when there are pieces, or the end. Raises UpstreamFailed."""
         try:
-            await self._changed
+            while not (self._chunks or self.complete):
+                if self._failure is not None:
+                    raise self._failure
+                await self._changed
         except asyncio.CancelledError:
             self.close()
             raise
@@ -139,7 +176,10 @@ class Response:
             self._finish()
         elif self._unframed > self._limits.head_bytes:
             self.fail(broken("the framing of its body is excessive") if self.status else self._too_much())
-        else:
+        elif self._take is None:
+            self._changed.wake()
+        elif self._chunks and not self._take(self._taken()):
+            self._take = None
             self._changed.wake()
 
     def end(self, error: Exception | None) -> None:

@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from services.gateway.asgi import Headers, Receive, Scope, Send, read_body, send_whole
-from services.gateway.server import address_of, listen, serve_until
+from services.demo.asgi import Headers, Receive, Scope, Send, read_body, send_whole
+from services.demo.asgi_server import serve_until
+from services.gateway.server import address_of, listen
 
 
 @dataclass

@@ -10,9 +10,10 @@ from typing import Any
 import openai
 import pytest
 
+from services.demo.asgi import JSON, Headers, Receive, Scope, Send, read_body, send_whole
+from services.demo.asgi_server import serve_until
 from services.demo.provider_answers import error
-from services.gateway.asgi import JSON, Headers, Receive, Scope, Send, read_body, send_whole
-from services.gateway.server import address_of, listen, serve_until
+from services.gateway.server import address_of, listen
 from tests.integration.gateway.clients import client_of
 from tests.integration.gateway.running import Installation, RunningGateway, endpoint, route, variant
 

@@ -12,10 +12,11 @@ import aiohttp
 import openai
 import pytest
 
+from services.demo.asgi import Receive, Scope, Send, read_body, send_json
+from services.demo.asgi_server import serve_until
 from services.domain.configuration import BreakerSettings, EndpointConfig, ProbeSettings
 from services.domain.status import OutcomeStatus as S
-from services.gateway.asgi import Receive, Scope, Send, read_body, send_json
-from services.gateway.server import address_of, listen, serve_until
+from services.gateway.server import address_of, listen
 from tests.integration.gateway.running import (
     Installation,
     RunningGateway,

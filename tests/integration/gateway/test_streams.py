@@ -11,9 +11,10 @@ from typing import Any
 import aiohttp
 import pytest
 
+from services.demo.asgi import Receive, Scope, Send, read_body
+from services.demo.asgi_server import serve_until
 from services.domain.status import OutcomeStatus
-from services.gateway.asgi import Receive, Scope, Send, read_body
-from services.gateway.server import address_of, listen, serve_until
+from services.gateway.server import address_of, listen
 from tests.integration.gateway.running import KEY, Installation, RunningGateway, endpoint, route, variant
 
 FIRST = b'data: { "choices" : [ { "delta":{"content":"\\u00e9 \xc3\xa9"} } ],"usage":null }\n\n'

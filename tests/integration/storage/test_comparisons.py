@@ -2,19 +2,18 @@
 
 import time
 import uuid
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.domain.assignment import analysis_bucket, unit_hash
 from services.domain.events import Comparison, Likeness, ShadowCoverage, Side
 from services.domain.shadow_report import SUMMED
 from services.domain.status import OutcomeStatus
 from services.storage import comparisons
-from services.storage.session import create_engine
-from services.storage.settings import DatabaseSettings
 from services.storage.tables import comparison_texts
 
 EXPERIMENT = uuid.uuid4()
@@ -51,11 +50,9 @@ def comparison(unit: str, **changes: Any) -> Comparison:
 
 
 @pytest.fixture
-async def connection(database_url: str) -> Any:
-    engine = create_engine(DatabaseSettings(database_url=database_url), application_name="test")
+async def connection(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     async with engine.begin() as connection:
         yield connection
-    await engine.dispose()
 
 
 async def test_a_comparison_is_stored_once_and_read_as_it_was(connection: AsyncConnection) -> None:

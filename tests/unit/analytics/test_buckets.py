@@ -9,7 +9,6 @@ from hypothesis.extra import numpy as hnp
 from analytics.betting import Floats
 from analytics.buckets import BucketSums, bucketed_mean, bucketed_rate
 from analytics.comparison import fixed_horizon
-from analytics.estimates import Estimate
 from analytics.means import SampleSums, sample_mean
 from analytics.results import Insufficient
 from tests.unit.analytics.compared import done, estimated

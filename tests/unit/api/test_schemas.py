@@ -12,9 +12,10 @@ from services.domain.experiment import CanaryDefinition, SequentialPolicy, Thres
 ENDPOINT: dict[str, Any] = {"kind": "openai", "base_url": "https://llm.test/v1"}
 
 
-def test_an_experiment_without_details_has_the_domains_defaults() -> None:
+def test_an_experiment_without_details_has_the_domains_defaults_and_is_watched() -> None:
     body = NewCanary(key="c", route="chat", treatment="new")
-    assert body.definition == CanaryDefinition(treatment="new")
+    plan = CanaryPlan(deadline_no_data="hold", holdback_share=0.05, watch_minutes=30)
+    assert body.definition == CanaryDefinition(treatment="new", plan=plan)
 
 
 @pytest.mark.parametrize(

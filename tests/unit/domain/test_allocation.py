@@ -57,7 +57,15 @@ def test_advance() -> None:
 
 
 def test_promote() -> None:
-    assert apply_change(CANARY, change("promote")) == Allocation("chat", 3, "new")
+    for_good = replace(change("promote"), next_share_bp=None, next_step=None)
+    assert apply_change(CANARY, for_good) == Allocation("chat", 3, "new")
+
+
+def test_promote_and_keep_a_holdback_to_watch() -> None:
+    watched = replace(change("promote"), next_share_bp=9_500, next_step=None)
+    after = apply_change(CANARY.with_share(5_000, step=3), replace(watched, based_on_version=3))
+    assert (after.stable, after.treatment, after.experiment_id) == ("old", "new", EXPERIMENT)
+    assert (after.treatment_share_bp, after.step, after.version) == (9_500, 3, 4)
 
 
 def test_rollback() -> None:

@@ -82,6 +82,7 @@ def test_the_order_of_the_rules_is_this() -> None:
         "hold_while_in_doubt",
         "hold_for_step_duration",
         "hold_for_step_units",
+        "hold_for_approval",
         "advance_to_next_step",
         "promote_when_not_worse",
         "hold_for_promotion_evidence",

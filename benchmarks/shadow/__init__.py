@@ -1,0 +1,1 @@
+"""What shadows cost those who are served: latency with and without, side by side."""

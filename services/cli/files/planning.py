@@ -1,0 +1,70 @@
+"""What applying a document comes to, by what is there already. Pure functions of both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from services.cli.files import definitions
+from services.cli.files.documents import Document
+
+Action = Literal["create", "replace", "keep", "refuse"]
+
+REPLACEABLE = frozenset({"endpoint", "variant", "metric", "webhook"})
+"""What the api can replace. Routes change by experiments, and experiments are final."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What is to be done for a document. ``field`` names what is in the way of it, where something is."""
+
+    action: Action
+    start: bool = False
+    field: str = ""
+    note: str = ""
+
+
+def step_for(document: Document, live: Mapping[str, Any] | None) -> Step:
+    """Return what to do for a document, when the api shows this, or nothing, under its key."""
+    if live is None:
+        return Step("create", start=document.start)
+    fields = differing(document, live)
+    if not fields:
+        return _kept(document, live)
+    if document.kind in REPLACEABLE:
+        return Step("replace", note=f"{', '.join(fields)} changed")
+    return Step("refuse", field=fields[0], note=_why_not(document, live, fields))
+
+
+def differing(document: Document, live: Mapping[str, Any]) -> list[str]:
+    """Return the fields in which the document is not what is there.
+
+    ``stable`` of a route says which variant serves it at first: experiments change it later, and files never.
+    """
+    defined = definitions.whole(document.kind, definitions.defined_by(document.kind, live))
+    fields = definitions.differing(definitions.whole(document.kind, document.body), defined)
+    return [name for name in fields if (document.kind, name) != ("route", "stable")]
+
+
+def _kept(document: Document, live: Mapping[str, Any]) -> Step:
+    if document.kind == "route":
+        stable = live["allocation"]["stable"]
+        moved = stable != document.body["stable"]
+        return Step("keep", note=f"{stable} is stable by now" if moved else "")
+    if not document.start:
+        return Step("keep")
+    if live["status"] == "draft":
+        return Step("keep", start=True)
+    return Step("keep", note=f"it is {live['conclusion'] or live['status']}")
+
+
+def _why_not(document: Document, live: Mapping[str, Any], fields: list[str]) -> str:
+    if document.kind == "route":
+        return "a route keeps what it was created with; create another route"
+    if "kind" in fields:
+        return f"{document.key} is {live['kind']} already; give this experiment a key of its own"
+    others = f" ({', '.join(fields)} differ)" if len(fields) > 1 else ""
+    return (
+        f"an experiment keeps the definition it was created with{others}; give the new one a key of its own"
+    )

@@ -1,0 +1,34 @@
+"""YAML as a person would write it: keys in their order, long texts as blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import yaml
+
+
+class _Writer(yaml.SafeDumper):
+    """A dumper whose lists are indented, as people indent them."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002
+        super().increase_indent(flow, indentless=False)
+
+
+def _string(writer: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    style = "|" if "\n" in value else None
+    return writer.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+_Writer.add_representer(str, _string)
+_Writer.ignore_aliases = lambda *_: True  # type: ignore[method-assign] # people read aliases as noise
+
+
+def as_yaml(value: Any) -> str:
+    """Return one value as YAML."""
+    return yaml.dump(value, Dumper=_Writer, sort_keys=False, allow_unicode=True, width=100)
+
+
+def as_documents(values: Iterable[Any]) -> str:
+    """Return several values as documents of one file."""
+    return "---\n".join(as_yaml(value) for value in values)

@@ -1,0 +1,288 @@
+"""`headgate apply`, `diff` and `export` on a running control plane."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from services.cli.control.client import Answer, Api
+from tests.integration.api.conftest import Client
+from tests.integration.cli.conftest import Headgate
+
+EVERYTHING = """\
+# yaml-language-server: $schema=experiment.schema.json
+experiment:
+  key: new-model
+  route: chat/main
+  kind: canary
+  treatment: new
+  plan:
+    steps: [0.05, 0.5]
+    step_minimum_seconds: 60
+---
+experiment:
+  key: short-prompt
+  route: chat/main
+  kind: ab_test
+  variants:
+    - key: old
+    - key: short
+  goals: [solved]
+---
+route: {key: chat/main, stable: old}
+---
+variant: {key: old, endpoints: [openai], model: gpt-old}
+---
+variant:
+  key: short
+  endpoints: [openai]
+  model: gpt-old
+  system_prompt: |
+    Be brief.
+    Be kind.
+  parameters: {temperature: 1e-1, top_p: 1, logprobs: false}
+---
+variant: {key: new, endpoints: [openai], model: gpt-new}
+---
+metric: {key: solved, source: "feedback:solved", kind: proportion, per: unit, better: higher}
+---
+endpoint:
+  key: openai
+  kind: openai
+  base_url: https://llm.test/v1/
+  secret: env:LLM_KEY
+  prices: {input_per_million: 2, output_per_million: 10}
+---
+webhook: {key: on-call, url: "https://hooks.test/x", secret: "env:HOOK_SECRET", events: [decision.*]}
+"""
+NAMES = [
+    "endpoint/openai",
+    "variant/old",
+    "variant/short",
+    "variant/new",
+    "route/chat/main",
+    "metric/solved",
+    "experiment/new-model",
+    "experiment/short-prompt",
+    "webhook/on-call",
+]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "everything.yaml"
+    path.write_text(EVERYTHING)
+    return path
+
+
+def outcomes(output: str) -> dict[str, str]:
+    """What came of each document, in order."""
+    return dict(line.split(" ", 1) for line in output.splitlines())
+
+
+async def changes(client: Client) -> int:
+    return len((await client.get("/v1/audit", params={"limit": 1000})).body["items"])
+
+
+async def test_everything_is_created_in_order_and_a_second_time_changes_nothing(
+    headgate: Headgate, client: Client, file: Path
+) -> None:
+    first = await headgate("apply", "-f", str(file))
+    assert outcomes(first.stdout) == dict.fromkeys(NAMES, "created")
+    assert list(outcomes(first.stdout)) == NAMES
+    made = await changes(client)
+    assert made == len(NAMES)
+
+    second = await headgate("apply", "-f", str(file))
+    assert outcomes(second.stdout) == dict.fromkeys(NAMES, "unchanged")
+    assert await changes(client) == made
+    assert (await headgate("diff", "-f", str(file))).stdout == ""
+    experiment = (await client.get("/v1/experiments/new-model")).body
+    assert experiment["status"] == "draft", "a file starts nothing by itself"
+
+
+async def test_a_dry_run_says_what_would_be_done_and_does_nothing(
+    headgate: Headgate, client: Client, file: Path
+) -> None:
+    said = await headgate("apply", "--dry-run", "-f", str(file))
+    assert outcomes(said.stdout) == dict.fromkeys(NAMES, "would be created")
+    assert await changes(client) == 0
+
+
+async def test_a_dry_run_asks_the_control_plane_about_experiments(
+    headgate: Headgate, file: Path, tmp_path: Path
+) -> None:
+    await headgate("apply", "-f", str(file))
+    other = tmp_path / "other.yaml"
+    other.write_text("experiment:\n  key: other\n  route: chat/main\n  treatment: nobody\n")
+    said = await headgate("apply", "--dry-run", "-f", str(other), exit_code=1)
+    assert f"{other}:4:3: document 1: experiment.treatment: there is no variant 'nobody'" in said.stderr
+    assert said.stdout == "experiment/other would be refused\n"
+
+
+async def test_what_changed_is_shown_and_replaced(headgate: Headgate, client: Client, file: Path) -> None:
+    await headgate("apply", "-f", str(file))
+    file.write_text(
+        EVERYTHING.replace("gpt-new", "gpt-newer").replace("input_per_million: 2,", "input_per_million: 3,")
+    )
+
+    shown = await headgate("diff", "-f", str(file), exit_code=1)
+    assert "--- live/variant/new\n" in shown.stdout
+    assert "-  model: gpt-new\n+  model: gpt-newer\n" in shown.stdout
+    assert shown.stdout.count("+++ ") == 2
+    assert (await client.get("/v1/variants/new")).body["model"] == "gpt-new"
+
+    said = await headgate("apply", "--json", "-f", str(file))
+    done = {one["key"]: (one["outcome"], one["note"]) for one in json.loads(said.stdout)["items"]}
+    assert done["openai"] == ("replaced", "prices changed")
+    assert done["new"] == ("replaced", "model changed")
+    assert done["old"] == ("unchanged", "")
+    assert (await client.get("/v1/variants/new")).body["model"] == "gpt-newer"
+
+
+async def test_what_takes_part_in_a_running_experiment_is_not_replaced(
+    headgate: Headgate, client: Client, file: Path
+) -> None:
+    await headgate("apply", "-f", str(file))
+    await headgate("start", "new-model")
+    file.write_text(EVERYTHING.replace("gpt-new", "gpt-newer"))
+
+    said = await headgate("apply", "-f", str(file), exit_code=1)
+    assert outcomes(said.stdout)["variant/new"] == "refused"
+    line = EVERYTHING.splitlines().index("variant: {key: new, endpoints: [openai], model: gpt-new}") + 1
+    assert f"{file}:{line}:1: document 6: variant: variant 'new' takes part in the running" in said.stderr
+
+
+async def test_an_experiment_keeps_its_definition(headgate: Headgate, client: Client, file: Path) -> None:
+    await headgate("apply", "-f", str(file))
+    file.write_text(EVERYTHING.replace("[0.05, 0.5]", "[0.1, 0.5]"))
+
+    said = await headgate("apply", "-f", str(file), exit_code=1)
+    assert outcomes(said.stdout)["experiment/new-model"] == "refused"
+    assert f"{file}:7:3: document 1: experiment.plan: an experiment keeps the definition" in said.stderr
+    assert "give the new one a key of its own" in said.stderr
+    experiment = (await client.get("/v1/experiments/new-model")).body
+    assert experiment["definition"]["plan"]["steps"] == [0.05, 0.5]
+
+
+async def test_start_starts_a_draft_once_and_never_again(
+    headgate: Headgate, client: Client, file: Path
+) -> None:
+    await headgate("apply", "-f", str(file))
+    file.write_text(
+        EVERYTHING.replace("experiment:\n  key: new-model", "start: true\nexperiment:\n  key: new-model")
+    )
+
+    rehearsed = await headgate("apply", "--dry-run", "-f", str(file))
+    assert outcomes(rehearsed.stdout)["experiment/new-model"] == "would be started"
+    said = await headgate("apply", "-f", str(file))
+    assert outcomes(said.stdout)["experiment/new-model"] == "started"
+    assert outcomes(said.stdout)["experiment/short-prompt"] == "unchanged"
+    started = (await client.get("/v1/experiments/new-model")).body
+    assert started["status"] == "running"
+
+    again = await headgate("apply", "-f", str(file))
+    assert outcomes(again.stdout)["experiment/new-model"] == "unchanged (it is running)"
+    await headgate("stop", "new-model")
+    after = await headgate("apply", "-f", str(file))
+    assert outcomes(after.stdout)["experiment/new-model"] == "unchanged (it is inconclusive)"
+    assert (await client.get("/v1/experiments/new-model")).body["status"] == "stopped"
+
+
+async def test_what_a_promotion_changed_is_left_alone(
+    headgate: Headgate, client: Client, routing: None, file: Path
+) -> None:
+    await headgate("apply", "-f", str(file))
+    await headgate("start", "new-model")
+    await headgate("promote", "new-model", "--reason", "seen enough")
+    await headgate("watch", "new-model", "--interval", "0.05", "--exit-status")
+
+    said = await headgate("apply", "-f", str(file))
+    assert outcomes(said.stdout)["route/chat/main"] == "unchanged (new is stable by now)"
+    assert (await client.get("/v1/routes/chat/main")).body["allocation"]["stable"] == "new"
+    assert (await headgate("diff", "-f", str(file))).stdout == ""
+    exported = await headgate("export", "route", "chat/main")
+    assert yaml.safe_load(exported.stdout)["route"]["stable"] == "new"
+
+
+async def test_a_fault_names_file_line_and_field_and_nothing_is_done(
+    headgate: Headgate, client: Client, file: Path
+) -> None:
+    faulty = EVERYTHING.replace("steps: [0.05, 0.5]", "steps: [0.05, half]").replace(
+        "model: gpt-new}", "modle: gpt-new}"
+    )
+    file.write_text(faulty)
+    said = await headgate("apply", "-f", str(file), exit_code=2)
+    assert f"{file}:8:19: document 1: experiment.plan.steps[1]: must be a number" in said.stderr
+    assert "variant.modle: unknown field" in said.stderr
+    assert await changes(client) == 0
+
+
+async def test_what_the_control_plane_refuses_is_found_in_the_file(headgate: Headgate, file: Path) -> None:
+    file.write_text(
+        EVERYTHING.replace("key: short\n  goals", "key: nobody\n  goals").replace(
+            "    - key: short", "    - key: nobody"
+        )
+    )
+    said = await headgate("apply", "-f", str(file), exit_code=1)
+    assert f"{file}:17:7: document 2: experiment.variants[1].key: there is no variant 'nobody'" in said.stderr
+    assert outcomes(said.stdout)["experiment/new-model"] == "created", "the others are done"
+
+
+async def test_an_export_applied_elsewhere_is_the_same(
+    headgate: Headgate, client: Client, file: Path, tmp_path: Path
+) -> None:
+    await headgate("apply", "-f", str(file))
+    exported = (await headgate("export", "--all")).stdout
+    documents = list(yaml.safe_load_all(exported))
+    assert sorted(f"{kind}/{body['key']}" for one in documents for kind, body in one.items()) == sorted(NAMES)
+    short = next(one["variant"] for one in documents if one.get("variant", {}).get("key") == "short")
+    assert short["system_prompt"] == "Be brief.\nBe kind.\n"
+    assert "system_prompt: |" in exported
+
+    (tmp_path / "exported.yml").write_text(exported)
+    file.unlink()
+    said = await headgate("apply", "-f", str(tmp_path))
+    assert set(outcomes(said.stdout).values()) == {"unchanged"}
+    assert (await headgate("apply", "-f", "-", stdin=exported)).stdout == said.stdout
+    assert (await headgate("diff", "-f", "-", stdin=exported)).stdout == ""
+
+
+async def test_some_are_exported_by_name(headgate: Headgate, file: Path) -> None:
+    await headgate("apply", "-f", str(file))
+    two = yaml.safe_load_all((await headgate("export", "variant", "old", "new")).stdout)
+    assert [one["variant"]["model"] for one in two] == ["gpt-old", "gpt-new"]
+    own = yaml.safe_load_all((await headgate("export", "metric", "--all")).stdout)
+    assert [one["metric"]["key"] for one in own] == ["solved"], "built-in metrics are everywhere"
+    missing = await headgate("export", "variant", "nobody", exit_code=1)
+    assert "there is no variant 'nobody'; `headgate get variants` lists them" in missing.stderr
+
+
+async def test_somebody_elses_change_is_not_overwritten(
+    headgate: Headgate, client: Client, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between reading and replacing, another person replaces it."""
+    await headgate("apply", "-f", str(file))
+    file.write_text(EVERYTHING.replace("gpt-new", "gpt-mine"))
+    really_find = Api.find
+
+    def find(self: Api, path: str) -> Answer | None:
+        found = really_find(self, path)
+        if path == "/v1/variants/new":
+            self.put(path, {"endpoints": ["openai"], "model": "gpt-theirs"})
+        return found
+
+    monkeypatch.setattr(Api, "find", find)
+    said = await headgate("apply", "-f", str(file), exit_code=1)
+    assert outcomes(said.stdout)["variant/new"] == "refused"
+    assert (await client.get("/v1/variants/new")).body["model"] == "gpt-theirs"
+
+
+async def test_the_file_is_read_by_the_schema(file: Path, headgate: Headgate) -> None:
+    schema: dict[str, Any] = json.loads((await headgate("schema")).stdout)
+    validator = jsonschema.Draft7Validator(schema)
+    for document in yaml.safe_load_all(EVERYTHING.replace("1e-1", "0.1")):
+        validator.validate(document)
