@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from io import BytesIO
 
@@ -76,6 +76,12 @@ class _Answer:
             return await self._response.content.readany()
         except (aiohttp.ClientError, OSError) as error:
             raise _failure(error) from error
+
+    async def pass_on(self, take: Callable[[bytes], bool]) -> bool:
+        while piece := await self.next_chunk():
+            if not take(piece):
+                return True
+        return False
 
     def close(self) -> None:
         self._response.close()

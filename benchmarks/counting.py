@@ -5,7 +5,7 @@
 Records of a hundred outcomes are handed to the same objects that a worker consists of, as fast as they take
 them, and flushes go on as in a worker, into a real Postgres on this machine. What is divided by the outcomes
 is the CPU time of this process: all that a worker's core does but Faust's reading, about 60 µs a record, and
-making the records, which is timed and taken off. Decoding and counting are measured alone too, without Postgres.
+making the records, which is timed and taken off. Decoding and counting are measured alone too.
 
 Measured is the steady state: the log is counted until everything has a row, and from the end of one flush of
 the bucket sums to the end of a later one, so the flushes belong to the outcomes.

@@ -17,7 +17,7 @@ def would(definition: BlueGreenDefinition, control: str) -> Iterator[str]:
     yield f"deploy {treatment!r} to the idle slot, where nobody is sent to it"
     names = ", ".join(check.name for check in definition.checks)
     yield (
-        f"check it with {requests} real requests ({names}), all within {definition.checks_within_seconds:g} s, "
+        f"check it with {requests} real requests ({names}) within {definition.checks_within_seconds:g} s, "
         "at the start, on demand and at the switch"
     )
     share_bp = definition.watch.promoted_share_bp

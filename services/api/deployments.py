@@ -30,6 +30,10 @@ from services.domain.experiment import Experiment
 from services.domain.health_check import HealthRun, Occasion
 from services.domain.lifecycle import check_verb
 from services.storage import audit, experiments, health_checks, routes
+from services.storage.session import allow_idle
+
+_GRACE_SECONDS = 30.0
+"""What a run may take beyond the time that its checks have, before its transaction is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,7 @@ class Deployments:
         experiment = await experiments.get(transaction.connection, key)
         check_verb("health", experiment)
         allocation = (await routes.get(transaction.connection, experiment.route_key)).allocation
+        await allow_idle(transaction.connection, experiment.blue_green.checks_within_seconds + _GRACE_SECONDS)
         run = await self._run(experiment, allocation, occasion)
         async with self._apart(transaction) as own:
             await health_checks.record(own.connection, experiment.experiment_id, run)

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import aiohttp
+import msgspec
 
 from services.api.health_answers import read_stream, text_of
 from services.api.settings import ApiSettings
@@ -23,6 +24,8 @@ LEARNING_SECONDS = 15.0
 ASK_AGAIN_SECONDS = 0.05
 GRACE_SECONDS = 1.0
 """How much longer than allowed an answer is waited for, to say that it came late."""
+MAX_RUNS = 4
+"""At a time: each keeps a connection to the database waiting."""
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
 _NOT_LEARNT_YET = frozenset({401, 403, 404, 503})
 """How a gateway refuses what it may accept once it has read the newest configuration."""
@@ -34,15 +37,19 @@ class HealthChecker:
     def __init__(self, settings: ApiSettings) -> None:
         self._url = settings.api_gateway_url.rstrip("/")
         self._reference = settings.api_gateway_key.get_secret_value()
+        self._under_way = 0
 
     def check_ready(self) -> None:
-        """Raise Conflict where it was not said which gateway to ask, and with which key."""
+        """Raise Conflict where checks cannot be run: nobody said through which gateway, or many are."""
         if not self._url or not self._reference:
             raise Conflict(
                 "health checks need a gateway to send their requests to: set HEADGATE_API_GATEWAY_URL to its "
                 "address and HEADGATE_API_GATEWAY_KEY to a key with the scope 'force_variant' where the "
                 "control plane runs, and start it again"
             )
+        _key(self._reference)
+        if self._under_way >= MAX_RUNS:
+            raise Conflict(f"{self._under_way} slots are being checked already; try again in a moment")
 
     async def run(
         self,
@@ -58,15 +65,12 @@ class HealthChecker:
         Only gateways that have read ``allocation_version`` or a later one are judged by.
         """
         self.check_ready()
-        headers = {
-            "Authorization": f"Bearer {_key(self._reference)}",
-            "x-headgate-force-variant": variant,
-            "x-headgate-unit": "health-check",
-        }
-        timeout = aiohttp.ClientTimeout(total=None)
-        async with aiohttp.ClientSession(headers=headers, timeout=timeout) as session:
-            asking = _Asking(session, self._url, route, variant, allocation_version, within_seconds)
-            return tuple(await asyncio.gather(*(asking.check(check) for check in checks)))
+        self._under_way += 1
+        try:
+            asking = _Asking(self._url, route, variant, allocation_version, within_seconds)
+            return await asking.all(checks, _key(self._reference))
+        finally:
+            self._under_way -= 1
 
 
 def _key(reference: str) -> str:
@@ -86,15 +90,8 @@ class _Asking:
     """One run: its session and its time."""
 
     def __init__(
-        self,
-        session: aiohttp.ClientSession,
-        url: str,
-        route: str,
-        variant: str,
-        allocation_version: int,
-        within_seconds: float,
+        self, url: str, route: str, variant: str, allocation_version: int, within_seconds: float
     ) -> None:
-        self._session = session
         self._url = url
         self._route = route
         self._variant = variant
@@ -104,19 +101,40 @@ class _Asking:
         self._ends = started + within_seconds
         self._learnt_by = started + min(LEARNING_SECONDS, within_seconds / 2)
 
-    async def check(self, check: HealthCheck) -> CheckResult:
+    async def all(self, checks: tuple[HealthCheck, ...], key: str) -> tuple[CheckResult, ...]:
+        """Run the checks side by side."""
+        headers = {
+            "Authorization": f"Bearer {key}",
+            "x-headgate-force-variant": self._variant,
+            "x-headgate-unit": "health-check",
+        }
+        timeout = aiohttp.ClientTimeout(total=None)
+        async with aiohttp.ClientSession(headers=headers, timeout=timeout) as session:
+            return tuple(await asyncio.gather(*(self._check(session, check) for check in checks)))
+
+    async def _check(self, session: aiohttp.ClientSession, check: HealthCheck) -> CheckResult:
         """Send a check's requests, one after the other."""
         attempts = []
         for _ in range(check.attempts):
-            seen = await self._attempt(check)
+            seen = await self._attempt(session, check)
             attempts.append(judge_attempt(check, seen, variant=self._variant))
         return CheckResult(name=check.name, attempts=tuple(attempts))
 
-    async def _attempt(self, check: HealthCheck) -> Seen:
+    async def _attempt(self, session: aiohttp.ClientSession, check: HealthCheck) -> Seen:
         while True:
-            seen, allocation = await self._ask(check)
-            if self._is_about_the_variant(seen, allocation) or time.monotonic() >= self._learnt_by:
+            seen, allocation = await self._ask(session, check)
+            if self._is_about_the_variant(seen, allocation):
                 return seen
+            if time.monotonic() >= self._learnt_by:
+                return (
+                    seen
+                    if allocation is None
+                    else msgspec.structs.replace(
+                        seen,
+                        failure=f"one of a gateway that still serves allocation {allocation}, not "
+                        f"{self._allocation_version}; is the routing service running?",
+                    )
+                )
             await asyncio.sleep(ASK_AGAIN_SECONDS)
 
     def _is_about_the_variant(self, seen: Seen, allocation: int | None) -> bool:
@@ -127,7 +145,7 @@ class _Asking:
             return seen.latency_seconds > GRACE_SECONDS
         return seen.status not in _NOT_LEARNT_YET
 
-    async def _ask(self, check: HealthCheck) -> tuple[Seen, int | None]:
+    async def _ask(self, session: aiohttp.ClientSession, check: HealthCheck) -> tuple[Seen, int | None]:
         started = time.monotonic()
         left = self._ends - started
         allowed = min(check.max_latency_seconds + GRACE_SECONDS, left)
@@ -136,7 +154,7 @@ class _Asking:
             return Seen(status=None, latency_seconds=GRACE_SECONDS + 1, failure=failure), None
         try:
             async with asyncio.timeout(allowed):
-                return await self._answered(check, started)
+                return await self._answered(session, check, started)
         except TimeoutError:
             seconds = time.monotonic() - started
             failure = f"no whole answer within {seconds:.1f} s"
@@ -145,9 +163,11 @@ class _Asking:
             failure = f"no answer of the gateway at {self._url}: {error}"
         return Seen(status=None, latency_seconds=seconds, failure=failure), None
 
-    async def _answered(self, check: HealthCheck, started: float) -> tuple[Seen, int | None]:
+    async def _answered(
+        self, session: aiohttp.ClientSession, check: HealthCheck, started: float
+    ) -> tuple[Seen, int | None]:
         url = f"{self._url}/v1/{check.surface}"
-        async with self._session.post(url, json={**check.body, "model": self._route}) as response:
+        async with session.post(url, json={**check.body, "model": self._route}) as response:
             body = bytearray()
             async for piece in response.content.iter_any():
                 body += piece

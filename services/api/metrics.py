@@ -39,7 +39,7 @@ async def list_metrics(database: Database, paging: Paged, q: Prefix = None) -> I
     async with database.connect() as connection:
         own = await metrics.listing(connection)
     found = [metric for metric in (*BUILT_IN.values(), *own) if metric.key.startswith(q or "")]
-    return paging.items(_page(found, paging.page(tuple[bool, str])), MetricView.of)
+    return paging.items(_page(found, paging.page(tuple[int, str])), MetricView.of)
 
 
 @router.get("/{key}")
@@ -94,8 +94,9 @@ async def _seen(transaction: Transaction, key: str) -> MetricView:
 
 def _page(found: list[Metric], asked: Page) -> Listed[Metric]:
     """Return a page of metrics, the built-in ones first."""
-    places = sorted(((metric.key not in BUILT_IN, metric.key), metric) for metric in found)
-    rest = [(place, metric) for place, metric in places if asked.after is None or place > asked.after]
+    places = {metric.key: place for place, metric in enumerate(BUILT_IN.values())}
+    sorted_ = sorted(((places.get(metric.key, len(places)), metric.key), metric) for metric in found)
+    rest = [(place, metric) for place, metric in sorted_ if asked.after is None or place > asked.after]
     shown = rest[: asked.limit]
     return Listed([metric for _, metric in shown], shown[-1][0] if len(rest) > len(shown) else None)
 

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 
 from services.api.problems import MEDIA_TYPE
 
-_ONLY_OF_CHANGES = ("400", "409", "412", "413")
+_ONLY_OF_CHANGES = ("400", "412", "413")
 _PROBLEM = "#/components/schemas/Problem"
 
 

@@ -19,7 +19,13 @@ from services.api.result_views import (
 )
 from services.domain.ab_test import ABTestDefinition
 from services.domain.assignment import BASIS_POINTS
-from services.domain.experiment import CanaryDefinition, Definition, Experiment, SequentialPolicy
+from services.domain.experiment import (
+    BlueGreenDefinition,
+    CanaryDefinition,
+    Definition,
+    Experiment,
+    SequentialPolicy,
+)
 from services.domain.metric import BUILT_IN, Metric
 from services.domain.results import FIXED_HORIZON, ResultRow
 from services.storage.phase_totals import VariantTotals
@@ -83,8 +89,9 @@ def _guardrails(definition: Definition) -> frozenset[str]:
 
 
 def _policy(definition: Definition) -> SequentialPolicy | None:
-    """Return the policy of a canary that is decided by e-values."""
-    if isinstance(definition, CanaryDefinition) and isinstance(definition.policy, SequentialPolicy):
+    """Return the policy of a canary or a deployment that is decided by e-values."""
+    judged = CanaryDefinition | BlueGreenDefinition
+    if isinstance(definition, judged) and isinstance(definition.policy, SequentialPolicy):
         return definition.policy
     return None
 

@@ -112,6 +112,7 @@ async def run_good_canary(world: World) -> GoodCanary:
         "step_minimum_seconds": 9,
         "step_minimum_units": 200,
         "planned_duration_minutes": 60,
+        "holdback_share": 0,  # a watch of minutes would keep the demo waiting
     }
     started: list[float] = []
 

@@ -19,6 +19,7 @@ from services.demo.control import ControlApi
 from services.demo.product import Addresses, on_embedded_stack
 from services.demo.screen import Screen
 from services.demo.setup import create_key
+from services.demo.shadow import Shadow, run_shadow
 from services.demo.world import World
 from services.domain.errors import HeadgateError
 from services.storage.counting_totals import CountingTotals, read_totals
@@ -37,6 +38,7 @@ class DemoResult:
     bad_canary: BadCanary
     good_canary: GoodCanary
     ab_test: ABTest
+    shadow: Shadow
     outcomes_sent: int
     totals: CountingTotals
     units: int
@@ -54,6 +56,8 @@ class DemoResult:
             found.append(f"the good canary ended as {self.good_canary.conclusion}, not promoted")
         if not self.ab_test.succeeded:
             found.append(f"the A/B test ended without telling its variants apart: {self.ab_test.sentence}")
+        if not self.shadow.succeeded:
+            found.append(f"the shadow ended with {self.shadow}")
         if self.outcomes_sent != self.totals.outcomes_counted:
             found.append(f"{self.outcomes_sent} outcomes sent, {self.totals.outcomes_counted} counted")
         return found
@@ -64,6 +68,7 @@ class DemoResult:
             "bad_canary": asdict(self.bad_canary),
             "good_canary": asdict(self.good_canary),
             "ab_test": asdict(self.ab_test),
+            "shadow": asdict(self.shadow),
             "outcomes_sent": self.outcomes_sent,
             "outcomes_counted": self.totals.outcomes_counted,
             "duplicates_dropped": self.totals.duplicates_dropped,
@@ -113,12 +118,14 @@ async def _demo(seed: int) -> DemoResult:
                 bad = await run_bad_canary(world)
                 good = await run_good_canary(world)
                 ab_test = await run_ab_test(world)
+                shadow = await run_shadow(world)
             screen.heading("Counting")
             totals = await _counted(stack.database_url, world.sent, screen)
             return DemoResult(
                 bad_canary=bad,
                 good_canary=good,
                 ab_test=ab_test,
+                shadow=shadow,
                 outcomes_sent=world.sent,
                 totals=totals,
                 units=world.units,
@@ -173,6 +180,13 @@ def _print_summary(result: DemoResult, *, to_stdout: bool) -> None:
         test.conclusion,
         f"{_seconds(test.seconds_to_result)} until both goals were told apart",
         f"{test.units:,} users, {test.feedback:,} reports; {test.sentence}",
+    )
+    shadow = result.shadow
+    table.add_row(
+        "shadow: a terser model",
+        "compared" if shadow.succeeded else "not compared",
+        f"{shadow.comparisons:,} of {shadow.sampled:,} sampled requests",
+        shadow.sentence,
     )
     table.add_section()
     table.add_row(

@@ -15,7 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from services.demo.control import answers
+from services.demo.control import ControlApi, answers
+from services.demo.setup import create_key
 from services.demo.supervisor import Supervisor
 from services.embedded.ports import free_port, is_free
 from services.embedded.processes import ManagedProcess
@@ -119,12 +120,19 @@ class Product:
             "HEADGATE_DATABASE_URL": self.database_url,
             "HEADGATE_ADMIN_KEY": self.admin_key,
             "HEADGATE_API_PORT": str(self.addresses.api_port),
+            "HEADGATE_API_GATEWAY_URL": self.addresses.gateway,
+            "HEADGATE_API_GATEWAY_KEY": f"file:{self.health_key_path}",
             "HEADGATE_GATEWAY_PORT": str(self.addresses.gateway_port),
             "HEADGATE_GATEWAY_STATE_DIR": str(self.place / "gateway"),
             "HEADGATE_PROVIDER_PORT": str(self.addresses.provider_port),
             "SIMULATED_PROVIDER_KEY": PROVIDER_KEY,
             **self.settings,
         }
+
+    @property
+    def health_key_path(self) -> Path:
+        """The file with the key that the api sends health checks with."""
+        return self.place / "health-check-key"
 
     async def _start(self) -> None:
         migrate = self._process("migrate")
@@ -135,6 +143,14 @@ class Product:
         self._watching = asyncio.create_task(self.supervisor.watch())
         ready = [self.addresses.api + "/readyz", self.addresses.gateway + "/readyz"]
         await asyncio.gather(*(answers(url, within_seconds=60.0) for url in ready))
+        if not self.health_key_path.exists():
+            await self._create_health_key()
+
+    async def _create_health_key(self) -> None:
+        async with ControlApi(self.addresses.api, self.admin_key) as api:
+            key = await create_key(api, "health checks", scopes=["force_variant"])
+        self.health_key_path.touch(mode=0o600)
+        self.health_key_path.write_text(f"{key}\n")
 
     def _process(self, name: str) -> ManagedProcess:
         command = name.partition("-")[0]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 
@@ -34,9 +36,9 @@ async def create_route(api: ControlApi, key: str, stable: str) -> None:
     await api.post("/v1/routes", {"key": key, "stable": stable})
 
 
-async def create_key(api: ControlApi, label: str) -> str:
+async def create_key(api: ControlApi, label: str, *, scopes: Sequence[str] = ()) -> str:
     """Create a client's key and return it; it is shown only now."""
-    answer = await api.post("/v1/keys", {"label": label})
+    answer = await api.post("/v1/keys", {"label": label, "scopes": list(scopes)})
     return str(answer["key"])
 
 
@@ -62,3 +64,21 @@ async def start_canary(api: ControlApi, key: str, route: str, treatment: str, pl
         {"key": key, "route": route, "kind": "canary", "treatment": treatment, "plan": plan},
     )
     await api.post(f"/v1/experiments/{key}/start")
+
+
+async def change_model(provider_url: str, model: str, **behaviour: float) -> None:
+    """Change how a simulated model behaves while it runs."""
+    url = f"{provider_url}/control/{quote(model)}"
+    async with aiohttp.ClientSession() as session, session.put(url, json=behaviour) as response:
+        if response.status >= 400:
+            raise HeadgateError(f"PUT {url}: {response.status} {await response.text()}")
+
+
+async def wait_for_end(api: ControlApi, key: str, *, within_seconds: float = 30.0) -> dict[str, Any]:
+    """Return an experiment once it is stopped; as it is then, when it is not in time."""
+    deadline = asyncio.get_running_loop().time() + within_seconds
+    while True:
+        experiment = await api.get(f"/v1/experiments/{key}")
+        if experiment["status"] == "stopped" or asyncio.get_running_loop().time() > deadline:
+            return experiment
+        await asyncio.sleep(0.02)

@@ -150,7 +150,7 @@ class HealthRun(msgspec.Struct, frozen=True, kw_only=True):
             allocation_version=allocation_version,
             occasion=occasion,
             passed=failing is None,
-            sentence=failing or f"{len(checks)} checks passed, with {attempts} requests in {seconds:.1f} s",
+            sentence=failing or f"all checks passed ({attempts} requests in {seconds:.1f} s)",
             checks=checks,
             seconds=seconds,
             checked_at=checked_at,

@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Literal, NamedTuple
 from uuid import UUID
 
@@ -20,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.storage.claims import Fenced, UnitChunk
+from services.storage.exposures import Exposure, copy_exposures
 
 REFUSED_CLASSES = frozenset({"22", "23", "54"})
 """SQLSTATE classes of values that Postgres will never take: data, integrity, program limit."""
@@ -106,20 +106,6 @@ class QualityCount(NamedTuple):
     n: int
 
 
-class Exposure(NamedTuple):
-    """A unit served for the first time. ``unit_hash`` is signed."""
-
-    experiment_id: UUID
-    phase: int
-    unit_hash: int
-    role: str
-    variant_index: int
-    variant_key: str
-    propensity: float
-    tick: int
-    exposed_at: datetime
-
-
 @dataclass(slots=True)
 class Flush:
     """Everything that one transaction writes."""
@@ -144,7 +130,7 @@ async def write_values(connection: AsyncConnection, flush: Flush) -> None:
     """Write all of a flush but the partitions' progress."""
     await _insert(connection, _GATEWAYS, flush.gateways, topic=flush.topic)
     await _insert(connection, _UNITS, flush.units, topic=flush.topic)
-    await _copy_exposures(connection, flush.exposures)
+    await copy_exposures(connection, flush.exposures)
     await _insert(connection, _EXPERIMENTS, sorted(flush.experiments))
     await _insert(connection, _ROUTES, sorted(flush.routes))
     await _insert(connection, _QUALITY, sorted(flush.quality))
@@ -241,15 +227,6 @@ _QUALITY = sa.text("""
     ON CONFLICT (experiment_id, phase, kind) DO UPDATE SET n = c.n + excluded.n
 """)
 
-_EXPOSURES = (
-    "COPY exposures (experiment_id, phase, unit_hash, role, variant_index, variant_key, propensity, tick,"
-    " exposed_at) FROM STDIN"
-)
-
-
-_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
-EXPOSURES_AT_ONCE = 1_000
-
 
 async def _advance(connection: AsyncConnection, flush: Flush) -> None:
     now = time.monotonic()
@@ -284,21 +261,3 @@ def _array(column: tuple[object, ...]) -> object:
     if isinstance(column[0], bytes):
         return "{" + ",".join([f'"\\\\x{one.hex()}"' for one in column if isinstance(one, bytes)]) + "}"
     return list(column)
-
-
-async def _copy_exposures(connection: AsyncConnection, exposures: Sequence[Exposure]) -> None:
-    if not exposures:
-        return
-    driver = (await connection.get_raw_connection()).driver_connection
-    if not isinstance(driver, psycopg.AsyncConnection):
-        raise TypeError(f"exposures are written by COPY, which needs psycopg, not {type(driver).__name__}")
-    async with driver.cursor() as cursor, cursor.copy(_EXPOSURES) as copy:
-        for start in range(0, len(exposures), EXPOSURES_AT_ONCE):
-            await copy.write("".join(map(_line, exposures[start : start + EXPOSURES_AT_ONCE])))
-
-
-def _line(exposure: Exposure) -> str:
-    """Return an exposure as a line of COPY's text format; what is not a number may need escapes."""
-    *before, variant_key, propensity, tick, exposed_at = exposure
-    escaped = variant_key.translate(_ESCAPES)
-    return "\t".join([*map(str, before), escaped, repr(propensity), str(tick), exposed_at.isoformat()]) + "\n"

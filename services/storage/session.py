@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from services.storage.settings import DatabaseSettings
 
@@ -29,3 +30,9 @@ def create_engine(
             ),
         },
     )
+
+
+async def allow_idle(connection: AsyncConnection, seconds: float) -> None:
+    """Let the transaction under way lie for so long: something else is waited for, and it holds no locks."""
+    setting = sa.func.set_config("idle_in_transaction_session_timeout", str(int(seconds * 1000)), True)
+    await connection.execute(sa.select(setting))

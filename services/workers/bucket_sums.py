@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cache, partial
 from uuid import UUID
 
@@ -13,9 +13,9 @@ from services.domain.bucket_table import WHOLE, Integers
 from services.storage.bucket_writing import SumsToWrite
 from services.storage.buckets import BucketRow, Sketches, SumsKey
 from services.storage.segments import SegmentValue
-from services.workers.cells import Cells, merged, sketches_of
+from services.workers.cells import Cells, sketches_of
 from services.workers.lines import Line
-from services.workers.observations import Columns, OpenLine
+from services.workers.observations import Columns
 from services.workers.places import Place, Places
 from services.workers.plans import Plan, Plans, attribute_value
 from services.workers.sketches import Gathered
@@ -40,7 +40,7 @@ class BucketSums:
 
     def unknown_experiments(self, columns: Columns) -> set[UUID]:
         """Return the experiments whose plans are needed."""
-        return self._plans.unknown(line.experiment_id for line in _lines(columns))
+        return self._plans.unknown(line.experiment_id for line in _lines(columns) if _is_unplaced(line))
 
     def unknown_values(self, columns: Columns) -> set[SegmentValue]:
         """Return the attributes' values that are to be looked up. The plans must be known."""
@@ -55,7 +55,8 @@ class BucketSums:
 
     def lacking(self, columns: Columns) -> list[SumsKey]:
         """Return the sums that are not in memory. Plans and values must be known."""
-        keys = {_key(line, WHOLE) for line in _lines(columns) if self._whole(line) is None}
+        keys = {_key(line, WHOLE) for line in _lines(columns) if _is_unplaced(line)}
+        keys = {key for key in keys if self._places.get(key) is None}
         for line, attributes in self._attributed(columns):
             for segment in self._segments(line, attributes):
                 if self._places.get(_key(line, segment)) is None:
@@ -69,13 +70,13 @@ class BucketSums:
 
     def add(self, columns: Columns, now: float) -> None:
         """Add observations. Nothing may be lacking."""
-        if columns.observations.outcomes:
+        if len(columns.groups):
             self._add_outcomes(columns, now)
         for report in columns.observations.reports:
             for segment in (WHOLE, *self._segments(report.line, report.attributes)):
                 place = self._places[_key(report.line, segment)]
                 add_report(self._places, report, place)
-                place.touch(now)
+                self._places.touch(np.array([place.number]), now)
 
     def take(self, partitions: Iterable[int]) -> list[SumsToWrite]:
         """Return what changed in these partitions since it was taken last, as it is at this moment.
@@ -83,22 +84,30 @@ class BucketSums:
         All of it has to be written, and its sketches asked for, before anything is taken again.
         """
         wanted = set(partitions)
-        changed = [place for place in self._places if place.is_dirty and place.key.partition in wanted]
+        changed = [place for place in self._places.dirty() if place.key.partition in wanted]
         noted = self._gathered.hand_over(changed)
         return [self._taken(place, cells) for place, cells in zip(changed, noted, strict=True)]
 
-    def forget_idle(self, now: float) -> None:
-        """Forget what was written and not added to for long."""
-        for place in [one for one in self._places if not one.is_dirty]:
-            if now - place.touched_at > IDLE_SECONDS:
-                self._places.remove(place)
+    @property
+    def bytes(self) -> int:
+        """How much memory the sums take."""
+        return self._places.bytes
+
+    def forget_idle(self, now: float, largest_bytes: int) -> None:
+        """Forget what is written and idle for long; beyond that much memory, what is idle longest too."""
+        excess = self._places.bytes - largest_bytes
+        for touched_at, place in self._places.longest_idle():
+            if excess <= 0 and now - touched_at <= IDLE_SECONDS:
+                return
+            excess -= place.bytes
+            self._places.remove(place)
 
     def changed(self) -> Counter[int]:
         """Return how many sums changed in each partition."""
-        return Counter(place.key.partition for place in self._places if place.is_dirty)
+        return Counter(place.key.partition for place in self._places.dirty())
 
     def _taken(self, place: Place, noted: Cells) -> SumsToWrite:
-        place.is_dirty = False
+        self._places.taken(place)
         return SumsToWrite(
             experiment_id=place.key.experiment_id,
             phase=place.key.phase,
@@ -109,62 +118,61 @@ class BucketSums:
             columns=tuple(column.key for column in place.columns),
             sums=np.ascontiguousarray(self._places.view(place).transpose(1, 2, 0)),
             # Put together when the row is packed: a thousand at a time would hold up everything else.
-            sketches=cache(partial(_sketches, place, noted)),
+            sketches=cache(partial(self._sketches, place, noted)),
         )
+
+    def _sketches(self, place: Place, noted: Cells) -> Sketches:
+        self._places.add_cells(place, noted)
+        return sketches_of(place.cells)
 
     def _add_outcomes(self, columns: Columns, now: float) -> None:
-        own, indices, where = self._targets(columns)
-        for place in own:
-            place.touch(now)
-        partitions = self._places.partitions
-        pairs = Pairs.of(
-            columns, columns.pair_outcomes[indices], columns.marks[indices], own, where, partitions
-        )
-        shapes = {id(place.columns): place.columns for place in own}
-        shape_of = np.array([id(place.columns) for place in own], np.int64)
-        for shape, summed in shapes.items():
-            part = pairs if len(shapes) == 1 else pairs.only((shape_of == shape)[where])
-            add_outcomes(self._places, self._gathered, part, summed)
-
-    def _targets(self, columns: Columns) -> tuple[list[Place], Integers, Integers]:
-        """Return places, and as arrays: the index of a pair, and the index of the place it is added to."""
-        own = [self._whole_of(line) for line, _ in columns.observations.open_lines]
-        indices, where = [np.arange(len(columns.pair_lines))], [columns.pair_lines]
+        places = self._places
+        own = np.array([self._whole(line).number for line in columns.observations.open_lines], np.int64)
+        outcomes, marks, numbers = columns.pair_outcomes, columns.marks, own[columns.pair_lines]
         attributed = self._attributed_pairs(columns)
         if len(attributed):
-            further = self._segment_targets(columns, attributed, own)
-            indices.append(np.array([index for index, _ in further], np.int64))
-            where.append(np.array([place for _, place in further], np.int64))
-        return own, np.concatenate(indices), np.concatenate(where)
+            further, of_segments = self._segment_targets(columns, attributed)
+            own = np.concatenate([own, of_segments])
+            outcomes = np.concatenate([outcomes, outcomes[further]])
+            marks = np.concatenate([marks, marks[further]])
+            numbers = np.concatenate([numbers, of_segments])
+        places.touch(own, now)
+        pairs = Pairs.of(columns, outcomes, marks, numbers, places)
+        shapes = np.unique(places.facts["shape"][own]).tolist()
+        for shape in shapes:
+            part = pairs if len(shapes) == 1 else pairs.only(places.facts["shape"][numbers] == shape)
+            add_outcomes(places, self._gathered, part, places.shapes[shape])
 
-    def _segment_targets(
-        self, columns: Columns, attributed: Integers, own: list[Place]
-    ) -> list[tuple[int, int]]:
-        outcomes, lines = columns.observations.outcomes, columns.observations.open_lines
+    def _segment_targets(self, columns: Columns, attributed: Integers) -> tuple[Integers, Integers]:
+        """Return the index of a pair, and the number of the segment's place that it is added to."""
+        of_outcomes, lines = columns.observations.attributes, columns.observations.open_lines
         known: dict[tuple[int, str], int] = {}
         found = []
         for index in attributed.tolist():
             number = int(columns.pair_lines[index])
-            attributes = outcomes[columns.pair_outcomes[index]].attributes
-            for segment in self._segments(lines[number].line, attributes):
+            attributes = of_outcomes.get(int(columns.pair_outcomes[index]), {})
+            for segment in self._segments(lines[number], attributes):
                 place = known.get((number, segment))
                 if place is None:
-                    place = known[number, segment] = len(own)
-                    own.append(self._places[_key(lines[number].line, segment)])
+                    place = known[number, segment] = self._places[_key(lines[number], segment)].number
                 found.append((index, place))
-        return found
+        indices, numbers = np.array(found, np.int64).reshape(-1, 2).T
+        return indices, numbers
 
     def _attributed(self, columns: Columns) -> Iterable[tuple[Line, dict[str, str]]]:
         """Yield the line and attributes of everything that belongs to segments too."""
-        outcomes, lines = columns.observations.outcomes, columns.observations.open_lines
+        of_outcomes, lines = columns.observations.attributes, columns.observations.open_lines
         for index in self._attributed_pairs(columns).tolist():
-            yield lines[columns.pair_lines[index]].line, outcomes[columns.pair_outcomes[index]].attributes
+            attributes = of_outcomes.get(int(columns.pair_outcomes[index]), {})
+            yield lines[columns.pair_lines[index]], attributes
         for report in columns.observations.reports:
             yield report.line, report.attributes
 
     def _attributed_pairs(self, columns: Columns) -> Integers:
-        lines: Sequence[OpenLine] = columns.observations.open_lines
-        has_attributes = np.array([bool(self._plan(line).attributes) for line, _ in lines], bool)
+        if not columns.observations.attributes:
+            return np.empty(0, np.int64)
+        lines = columns.observations.open_lines
+        has_attributes = np.array([bool(self._plan(line).attributes) for line in lines], bool)
         if not has_attributes.any():
             return np.empty(0, np.int64)
         return np.flatnonzero(has_attributes[columns.pair_lines])
@@ -177,29 +185,21 @@ class BucketSums:
     def _plan(self, line: Line) -> Plan:
         return self._plans[line.experiment_id]
 
-    def _whole(self, line: Line) -> Place | None:
+    def _whole(self, line: Line) -> Place:
         place = line.place
-        if not isinstance(place, Place) or not place.alive:
-            place = line.place = self._places.get(_key(line, WHOLE))
+        if place is None or not place.alive:
+            place = line.place = self._places[_key(line, WHOLE)]
         return place
-
-    def _whole_of(self, line: Line) -> Place:
-        place = self._whole(line)
-        if place is None:
-            raise KeyError(_key(line, WHOLE))
-        return place
-
-
-def _sketches(place: Place, noted: Cells) -> Sketches:
-    place.cells = merged(place.cells, noted)
-    return sketches_of(place.cells)
 
 
 def _lines(columns: Columns) -> Iterable[Line]:
-    for line, _ in columns.observations.open_lines:
-        yield line
+    yield from columns.observations.open_lines
     for report in columns.observations.reports:
         yield report.line
+
+
+def _is_unplaced(line: Line) -> bool:
+    return line.place is None or not line.place.alive
 
 
 def _key(line: Line, segment: str) -> SumsKey:

@@ -162,6 +162,8 @@ class Buckets:
 
     async def _add_waiting(self) -> None:
         while self._waiting:
+            if self._sums.bytes > self._settings.bucket_sums_bytes and self._has_progress():
+                await self._flush()
             # It stays in the queue, and so in the way of too much more, until it is added.
             observed = self._waiting[0]
             for columns in observed.columns:
@@ -203,7 +205,7 @@ class Buckets:
         if together:
             await self._flush_partitions(together)
         self.flushes += 1
-        self._sums.forget_idle(asyncio.get_running_loop().time())
+        self._sums.forget_idle(asyncio.get_running_loop().time(), self._settings.bucket_sums_bytes)
 
     async def _flush_partitions(self, numbers: list[int]) -> None:
         flush = self._build(numbers)

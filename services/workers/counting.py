@@ -1,7 +1,7 @@
 """The counting of a worker: records in, counts and progress out, in one transaction per flush.
 
 A flush goes out at once when none is under way, and the next one carries whatever came meanwhile. So a quiet
-worker writes each outcome at once, and a busy one writes few rows for thousands of outcomes.
+worker writes each outcome at once, and a busy one writes few rows for thousands of outcomes (see ``pace``).
 """
 
 from __future__ import annotations
@@ -28,22 +28,12 @@ from services.workers.flushing import (
     build,
     transact,
 )
+from services.workers.pace import rest
 from services.workers.partitions import MissingRecords, Partition
 from services.workers.refusals import Refusals, find_refusals
 from services.workers.settings import WorkerSettings
 
 logger = logging.getLogger(__name__)
-
-LINE_SECONDS = 20e-6
-"""How long the next flush waits for each line (variant of an experiment in a partition) of the last one.
-
-A flush costs a worker a few microseconds for each of them, so this bounds the share of flushing where a
-thousand experiments are busy, and changes nothing for a few.
-"""
-LONGEST_REST_SECONDS = 0.25
-BUSY_OUTCOMES = 500
-BUSY_REST_SECONDS = 0.025
-"""After a flush of more outcomes than that, the next one begins no sooner: half of what evaluations rest."""
 
 Notify = Callable[[Iterable[Touched]], None]
 Bury = Callable[[DeadLetter], Awaitable[None]]
@@ -85,7 +75,8 @@ class Counter:
         self._room = asyncio.Event()
         self._room.set()
         self._flushing = asyncio.Lock()
-        self._lines = self._outcomes = 0
+        self._outcomes = self._lines = 0
+        """Of the last flush."""
 
     @property
     def partitions(self) -> list[int]:
@@ -137,14 +128,8 @@ class Counter:
                 heartbeat_due = started + self._settings.heartbeat_seconds
             async with self._flushing:
                 await self._flush(everything=alive)
-            await asyncio.sleep(self._rest - (loop.time() - started))
-
-    @property
-    def _rest(self) -> float:
-        """The least time between the starts of two flushes."""
-        floor = self._settings.flush_floor_seconds
-        busy = BUSY_REST_SECONDS if self._outcomes > BUSY_OUTCOMES else 0.0
-        return max(floor, busy, min(self._lines * LINE_SECONDS, LONGEST_REST_SECONDS))
+            least = rest(self._outcomes, self._lines, self._settings.flush_floor_seconds)
+            await asyncio.sleep(started + least - loop.time())
 
     async def _wait_for_news(self, seconds: float) -> None:
         try:
@@ -156,7 +141,7 @@ class Counter:
     async def _flush(self, *, everything: bool) -> None:
         delta, self._pending = self._pending, Delta()
         self._dirty.clear()
-        self._lines, self._outcomes = len(delta.observations.open_lines), delta.outcomes
+        self._outcomes, self._lines = delta.outcomes, len(delta.observations.open_lines)
         flush = build(self._topic, delta, self._partitions, self._caught_up, everything=everything)
         observed = delta.observed()
         tries = 0

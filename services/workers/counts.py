@@ -16,14 +16,14 @@ from services.domain.events import DeadLetter, Touched
 from services.storage.claims import UnitChunk, UnitEvent
 from services.storage.counting import (
     ExperimentCount,
-    Exposure,
     GatewayAdvance,
     QualityCount,
     QualityKind,
     RouteCount,
 )
-from services.workers.lines import Group
-from services.workers.observations import Columns, Observations, OpenLine
+from services.storage.exposures import Exposure
+from services.workers.lines import Group, Line
+from services.workers.observations import ROW_BITS, Columns, Observations
 
 
 class Record(NamedTuple):
@@ -81,8 +81,7 @@ class Observed:
     @property
     def size(self) -> int:
         """How many outcomes and reports."""
-        gathered = [columns.observations for columns in self.columns]
-        return sum(len(one.outcomes) + len(one.reports) for one in gathered)
+        return sum(columns.observations.size for columns in self.columns)
 
 
 @dataclass
@@ -112,20 +111,20 @@ class Delta:
         return self.observations.columns()
 
     @cached_property
-    def _by_line(self) -> list[tuple[OpenLine, list[int]]]:
-        """The counts of all lines with the same name and minute together, with one of them."""
+    def _by_line(self) -> list[tuple[Line, int, list[int]]]:
+        """Of all lines of the same row and minute together: one of them, the minute, the counts."""
         opened = self.observations.open_lines
-        rows, first = _merge([(tick, line.name) for line, tick in opened])
-        counts = self.columns.by_line(rows).tolist() if first else []
-        return [(opened[at], numbers) for at, numbers in zip(first, counts, strict=True)]
+        ticks, first, rows = _merge(self.observations.line_keys)
+        counts = self.columns.by_line(rows).tolist()
+        return [(opened[at], tick, own) for at, tick, own in zip(first, ticks, counts, strict=True)]
 
     @cached_property
-    def _by_group(self) -> list[tuple[tuple[Group, int], list[int]]]:
-        """The counts of all groups with the same name and minute together, with one of them."""
+    def _by_group(self) -> list[tuple[Group, int, list[int]]]:
+        """Of all groups of the same row and minute together: one of them, the minute, the counts."""
         opened = self.observations.open_groups
-        rows, first = _merge([(tick, group.name) for group, tick in opened])
-        counts = self.columns.by_group(rows).tolist() if first else []
-        return [(opened[at], numbers) for at, numbers in zip(first, counts, strict=True)]
+        ticks, first, rows = _merge(self.observations.group_keys)
+        counts = self.columns.by_group(rows).tolist()
+        return [(opened[at], tick, own) for at, tick, own in zip(first, ticks, counts, strict=True)]
 
     def touched(self) -> list[Touched]:
         """Return up to which offset each experiment is counted with this delta, in one of its partitions."""
@@ -133,7 +132,7 @@ class Delta:
             (line.experiment_id, line.phase): Touched(
                 line.experiment_id, line.phase, line.partition, self.partitions[line.partition].to_offset
             )
-            for (line, _), _ in self._by_line
+            for line, _, _ in self._by_line
         }
         return list(newest.values())
 
@@ -172,27 +171,27 @@ class Delta:
                 line.variant_number,
                 *numbers[:-1],
             )
-            for (line, tick), numbers in self._by_line
+            for line, tick, numbers in self._by_line
         ]
 
     def route_rows(self) -> list[RouteCount]:
         """Return what to add to ``route_counts``."""
         return [
             RouteCount(group.route_key, group.variant_key, tick, *numbers)
-            for (group, tick), numbers in self._by_group
+            for group, tick, numbers in self._by_group
         ]
 
     def quality_rows(self) -> list[QualityCount]:
         """Return what to add to ``data_quality_counts``."""
         noticed = Counter(self.quality)
-        for (line, _), numbers in self._by_line:
+        for line, _, numbers in self._by_line:
             if numbers[-1]:
                 noticed[line.experiment_id, line.phase, "multiply_exposed"] += numbers[-1]
-        if any(group.late for group, _ in self.observations.open_groups):
-            requests = Counter(self.observations.groups)
-            for number, (group, _) in enumerate(self.observations.open_groups):
+        if any(group.late for group in self.observations.open_groups):
+            requests = np.bincount(self.columns.groups, minlength=len(self.observations.open_groups))
+            for number, group in enumerate(self.observations.open_groups):
                 for assigned in group.late:
-                    noticed[assigned.experiment_id, assigned.phase, "late_outcomes"] += requests[number]
+                    noticed[assigned.experiment_id, assigned.phase, "late_outcomes"] += int(requests[number])
         return [QualityCount(*key, n) for key, n in noticed.items() if n]
 
     def gateway_rows(self) -> list[GatewayAdvance]:
@@ -210,14 +209,7 @@ class Delta:
         ]
 
 
-def _merge(keys: list[tuple[int, str]]) -> tuple[Integers, list[int]]:
-    """Number the distinct keys; return the number of each key, and where each number comes first."""
-    numbers: dict[tuple[int, str], int] = {}
-    first: list[int] = []
-    rows = np.empty(len(keys), np.int64)
-    for at, key in enumerate(keys):
-        number = numbers.setdefault(key, len(first))
-        if number == len(first):
-            first.append(at)
-        rows[at] = number
-    return rows, first
+def _merge(keys: list[int]) -> tuple[list[int], list[int], Integers]:
+    """Number the distinct keys; return each one's minute, where it comes first, and every key's number."""
+    distinct, first, numbers = np.unique(np.array(keys, np.int64), return_index=True, return_inverse=True)
+    return (distinct >> ROW_BITS).tolist(), first.tolist(), numbers

@@ -6,18 +6,19 @@ A *line* is a place where an outcome counts: one variant of one experiment and p
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from collections.abc import Hashable, Set
+from itertools import count
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 from services.domain.assignment import BASIS_POINTS
 from services.domain.events import AssignedTo, Role, UnitSource
 from services.domain.status import OutcomeStatus, is_error
 from services.messaging.codec import OutcomeView
-from services.storage.counting import Exposure
+from services.storage.exposures import ExposedTo
 from services.workers.latencies import LatencyWindow
+from services.workers.places import Place
 from services.workers.units import UnitLedger, request_event
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 FIRST_REQUEST = 1
 FIRST_ERROR = 2
@@ -35,20 +36,45 @@ IS_ERROR = tuple(
 """By number of the status."""
 
 
+_NO_UNITS: Set[int] = frozenset()
+
+
+class Row:
+    """A row that is counted into, as a number: numbers are quicker to compare than what names the row."""
+
+    __slots__ = ("__weakref__", "number")
+
+    def __init__(self) -> None:
+        self.number = next(_row_numbers)
+
+
+_row_numbers = count()
+_rows: WeakValueDictionary[Hashable, Row] = WeakValueDictionary()
+
+
+def row_of(key: Hashable) -> Row:
+    """Return the row of that key, the same one as long as anybody has it."""
+    row = _rows.get(key)
+    if row is None:
+        row = _rows[key] = Row()
+    return row
+
+
 class Line:
     """One variant of an experiment and phase in one partition, and what is known of its units."""
 
     __slots__ = (
+        "_exposed_to",
         "assigned",
         "experiment_id",
         "is_control",
         "ledger",
-        "name",
         "own",
         "partition",
         "phase",
         "place",
         "role",
+        "row",
         "seen",
         "share_bp",
         "variant_number",
@@ -66,14 +92,15 @@ class Line:
         self.share_bp = assigned.treatment_share_bp
         self.is_control = assigned.role is Role.CONTROL
         self.role = assigned.role.label
-        self.name = f"{assigned.experiment_id} {self.phase} {self.share_bp} {self.role} {self.variant_number}"
-        """Lines of the same name are one row of ``experiment_counts``."""
+        self.row = row_of((assigned.experiment_id, self.phase, self.share_bp, self.role, self.variant_number))
+        """Lines of the same row are one row of ``experiment_counts``."""
         self.ledger = ledger
         self.own = ledger.of(request_event(self.variant_number))
         self.seen = self.own.seen
         self.window = window
-        self.place: object = None
-        """Where this line's sums are kept, for whoever keeps them."""
+        self._exposed_to: tuple[str, ExposedTo] | None = None
+        self.place: Place | None = None
+        """Where this line's sums are kept."""
 
     def mark(self, outcome: OutcomeView, tick: int) -> int:
         """Return what is special about an outcome: what it is the first of for its unit, where it lies."""
@@ -102,20 +129,20 @@ class Line:
             mark |= FIRST_FILTER
         return mark
 
-    def exposure(self, outcome: OutcomeView, tick: int, timestamp_ms: int) -> Exposure:
-        """Return the row that says that the outcome's unit was served for the first time."""
-        unit = outcome.unit_hash
-        return Exposure(
-            experiment_id=self.experiment_id,
-            phase=self.phase,
-            unit_hash=unit - (1 << 64) if unit >= 1 << 63 else unit,
-            role=self.role,
-            variant_index=self.variant_number,
-            variant_key=outcome.variant_key,
-            propensity=self.assigned.propensity_bp / BASIS_POINTS,
-            tick=tick,
-            exposed_at=EPOCH + timedelta(milliseconds=timestamp_ms),
-        )
+    def exposed_to(self, variant_key: str) -> ExposedTo:
+        """Return what a unit is exposed to here that was served by this variant."""
+        known = self._exposed_to
+        if known is None or known[0] != variant_key:
+            to = ExposedTo(
+                self.experiment_id,
+                self.phase,
+                self.role,
+                self.variant_number,
+                variant_key,
+                self.assigned.propensity_bp / BASIS_POINTS,
+            )
+            known = self._exposed_to = (variant_key, to)
+        return known[1]
 
 
 class Group:
@@ -123,10 +150,11 @@ class Group:
 
     ``late`` are the assignments that outcomes come late for. ``problem`` says why they cannot count.
 
+    ``seen`` are the units of the group's line, where it has just one; of several, no unit is in it.
     ``stamp`` and ``number`` tell where the group stands in what is being gathered at the moment.
     """
 
-    __slots__ = ("late", "lines", "name", "number", "problem", "route_key", "stamp", "variant_key")
+    __slots__ = ("late", "lines", "number", "problem", "route_key", "row", "seen", "stamp", "variant_key")
 
     def __init__(
         self,
@@ -141,8 +169,9 @@ class Group:
         self.variant_key = variant_key
         self.lines = lines
         self.late = late
-        self.name = f"{route_key}\n{variant_key}"
-        """Groups of the same name are one row of ``route_counts``."""
+        self.row = row_of((route_key, variant_key))
+        """Groups of the same row are one row of ``route_counts``."""
+        self.seen: Set[int] = lines[0].seen if len(lines) == 1 else _NO_UNITS
         self.problem = problem
         self.stamp: object = None
         self.number = 0

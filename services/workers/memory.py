@@ -11,6 +11,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from sys import intern
 from uuid import UUID
 
 import msgspec
@@ -20,7 +21,8 @@ from services.domain.events import AssignedTo, Feedback, UnitSource
 from services.domain.metric import FEEDBACK_SCALE
 from services.domain.status import OutcomeStatus
 from services.messaging.codec import DecodedRecord, decode_assignments
-from services.storage.counting import Exposure, QualityKind
+from services.storage.counting import QualityKind
+from services.storage.exposures import Exposure
 from services.workers.endings import Endings
 from services.workers.latencies import LatencyWindow
 from services.workers.lines import FIRST_REQUEST, Group, Line
@@ -92,6 +94,13 @@ class Memory:
                 gathered.open(group, stamp, tick)
             note_outcome(outcome)
             note_group(group.number)
+            if (
+                outcome.unit_hash in group.seen
+                and outcome.status is fine
+                and outcome.unit_source is not by_request
+            ):
+                note_mark(0)
+                continue
             for line in group.lines:
                 if (
                     outcome.status is fine
@@ -105,7 +114,9 @@ class Memory:
                 if mark:
                     note_ledger(line)
                 if mark & FIRST_REQUEST and exposures is not None and outcome.unit_source is not by_request:
-                    exposures.append(line.exposure(outcome, tick, timestamp_ms))
+                    to = line.exposed_to(outcome.variant_key)
+                    exposures.append(Exposure(to, outcome.unit_hash, tick, timestamp_ms))
+        gathered.settle()
         return problems
 
     def observe_feedback(
@@ -169,7 +180,8 @@ class Memory:
             problem = _assignment_problem(assignments)
             lines = () if problem else tuple(self._line(one) for one in open_ones)
             group = Group(route_key, variant_key, lines, late=late, problem=problem)
-        self._groups[key] = group
+        # The same route's key is the same text in all of its groups, and is looked at for each outcome.
+        self._groups[intern(route_key), intern(variant_key), raw] = group
         return group
 
     def _line(self, assigned: AssignedTo) -> Line:

@@ -6,9 +6,10 @@ latency lies) and notes it as a number. Everything that adds up is added up in c
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 from uuid import UUID
 
 import numpy as np
@@ -36,9 +37,20 @@ MISSING = -1
 LINE_COUNTS = 9 + BINS
 """The columns of ``Columns.by_line``: those of ``experiment_counts``, and multiply exposed units."""
 
+BLOCK = 1_000
+"""So many outcomes become columns at a time: they are in the processor's cache still, and the next ones get
+their memory."""
+
+ROW_BITS = 32
+
+T = TypeVar("T")
+
+_BUCKET_SHIFT = np.uint64(64 - 10)
 _numbers = attrgetter("latency_us", "first_token_us", "prompt_tokens", "completion_tokens", "cost_nanos")
 _status = attrgetter("status")
 _unit = attrgetter("unit_hash")
+_attributes = attrgetter("attributes")
+_covariate = attrgetter("covariate")
 _ERRORS = np.array(IS_ERROR)
 
 
@@ -53,11 +65,24 @@ class Report(NamedTuple):
     attributes: dict[str, str]
 
 
-class OpenLine(NamedTuple):
-    """A line in which something was gathered, and the minute of it."""
+class Block(NamedTuple):
+    """Some outcomes as columns, and the marks of their lines."""
 
-    line: Line
-    tick: int
+    groups: Integers
+    statuses: NDArray[np.uint8]
+    buckets: NDArray[np.uint64]
+    marks: Integers
+    latency: Integers
+    first_token: Integers
+    prompt_tokens: Integers
+    completion_tokens: Integers
+    cost: Integers
+
+
+_NONE = np.empty(0, np.int64)
+_NOTHING = Block(
+    _NONE, np.empty(0, np.uint8), np.empty(0, np.uint64), _NONE, _NONE, _NONE, _NONE, _NONE, _NONE
+)
 
 
 @dataclass(slots=True)
@@ -65,56 +90,102 @@ class Observations:
     """What was gathered, in the order of the log. The numbers in ``groups`` point into ``open_groups``."""
 
     outcomes: list[OutcomeView] = field(default_factory=list)
+    """The newest; those before are in ``blocks``."""
     groups: list[int] = field(default_factory=list)
     marks: list[int] = field(default_factory=list)
     """One for each line of each outcome."""
+    blocks: list[Block] = field(default_factory=list)
+    settled: int = 0
+    """How many outcomes the blocks hold."""
+    attributes: dict[int, dict[str, str]] = field(default_factory=dict)
+    """Those of settled outcomes that have any."""
+    covariates: dict[int, float] = field(default_factory=dict)
     reports: list[Report] = field(default_factory=list)
-    open_groups: list[tuple[Group, int]] = field(default_factory=list)
-    """(group, minute)."""
-    open_lines: list[OpenLine] = field(default_factory=list)
+    open_groups: list[Group] = field(default_factory=list)
+    group_keys: list[int] = field(default_factory=list)
+    """The minute and row of each open group: ``tick << ROW_BITS | row``."""
+    open_lines: list[Line] = field(default_factory=list)
+    line_keys: list[int] = field(default_factory=list)
     starts: list[int] = field(default_factory=list)
     """Where the lines of each open group begin."""
     grown: set[Line] = field(default_factory=set)
     """Lines whose ledgers may have grown."""
 
     def __bool__(self) -> bool:
-        return bool(self.outcomes or self.reports)
+        return bool(self.size)
+
+    @property
+    def gathered(self) -> int:
+        """How many outcomes."""
+        return self.settled + len(self.outcomes)
+
+    @property
+    def size(self) -> int:
+        """How many outcomes and reports."""
+        return self.gathered + len(self.reports)
 
     def open(self, group: Group, stamp: object, tick: int) -> None:
         """Give the group, and its lines, a number here."""
         group.stamp, group.number = stamp, len(self.open_groups)
-        self.open_groups.append((group, tick))
+        minute = tick << ROW_BITS
+        self.open_groups.append(group)
+        self.group_keys.append(minute | group.row.number)
         self.starts.append(len(self.open_lines))
         for line in group.lines:
-            self.open_lines.append(OpenLine(line, tick))
+            self.open_lines.append(line)
+            self.line_keys.append(minute | line.row.number)
 
     @property
     def ledgers(self) -> dict[tuple[int, UUID, int], UnitLedger]:
         """The ledgers that may have grown, by partition, experiment and phase."""
         return {(line.partition, line.experiment_id, line.phase): line.ledger for line in self.grown}
 
+    def settle(self, at_least: int = BLOCK) -> None:
+        """Turn outcomes into columns, where they are so many."""
+        outcomes = self.outcomes
+        if len(outcomes) < at_least:
+            return
+        numbers = zip(*map(_numbers, outcomes), strict=True)
+        statuses = bytes(map(_status, outcomes))
+        self.blocks.append(
+            Block(
+                np.array(self.groups, np.int64),
+                np.frombuffer(statuses, np.uint8),
+                np.array(list(map(_unit, outcomes)), np.uint64) >> _BUCKET_SHIFT,
+                np.array(self.marks, np.int64),
+                *map(_optional, numbers),
+            )
+        )
+        self._keep(self.attributes, map(_attributes, outcomes))
+        self._keep(self.covariates, map(_covariate, outcomes))
+        self.settled += len(outcomes)
+        self.outcomes, self.groups, self.marks = [], [], []
+
+    def _keep(self, kept: dict[int, T], values: Iterable[T | None]) -> None:
+        kept.update((at, value) for at, value in enumerate(values, self.settled) if value)
+
     def columns(self) -> Columns:
         """Return everything gathered as columns."""
-        n = len(self.outcomes)
-        numbers = list(zip(*map(_numbers, self.outcomes), strict=True)) or [()] * 5
-        latency, first_token, prompt, completion, cost = numbers
-        groups = np.array(self.groups, np.int64)
-        lengths = np.array([len(group.lines) for group, _ in self.open_groups], np.int64)
+        self.settle(at_least=1)
+        if len(self.blocks) > 1:
+            self.blocks = [Block(*map(np.concatenate, zip(*self.blocks, strict=True)))]
+        block = self.blocks[0] if self.blocks else _NOTHING
+        lengths = np.array([len(group.lines) for group in self.open_groups], np.int64)
         starts = np.array(self.starts, np.int64)
-        pair_outcomes, pair_lines = _pairs(groups, lengths, starts)
+        pair_outcomes, pair_lines = _pairs(block.groups, lengths, starts)
         return Columns(
             observations=self,
-            groups=groups,
-            statuses=np.fromiter(map(_status, self.outcomes), np.int64, n),
-            buckets=(np.fromiter(map(_unit, self.outcomes), np.uint64, n) >> np.uint64(54)).astype(np.int64),
-            latency=np.array(latency, np.int64),
-            first_token=_optional(first_token),
-            prompt_tokens=_optional(prompt),
-            completion_tokens=_optional(completion),
-            cost=_optional(cost),
+            groups=block.groups,
+            statuses=block.statuses.astype(np.int64),
+            buckets=block.buckets.astype(np.int64),
+            latency=block.latency,
+            first_token=block.first_token,
+            prompt_tokens=block.prompt_tokens,
+            completion_tokens=block.completion_tokens,
+            cost=block.cost,
             pair_outcomes=pair_outcomes,
             pair_lines=pair_lines,
-            marks=np.array(self.marks, np.int64),
+            marks=block.marks,
         )
 
 
@@ -211,4 +282,9 @@ def _pairs(groups: Integers, lengths: Integers, starts: Integers) -> tuple[Integ
 
 
 def _optional(values: tuple[int | None, ...]) -> Integers:
-    return np.array([MISSING if value is None else value for value in values], np.int64)
+    missing = values.count(None)
+    if missing == len(values):
+        return np.full(missing, MISSING, np.int64)
+    if missing:
+        return np.array([MISSING if value is None else value for value in values], np.int64)
+    return np.array(values, np.int64)

@@ -92,7 +92,7 @@ class Partition:
         for unreadable in batch.unreadable:
             if unreadable.index is None or unreadable.index >= first:
                 self._dead_letter(record, unreadable, moved, delta)
-        gathered, before = delta.observations, len(delta.observations.outcomes)
+        gathered, before = delta.observations, delta.observations.gathered
         problems = self._memory.observe(
             batch,
             first,
@@ -104,7 +104,7 @@ class Partition:
         problems += self._memory.observe_feedback(batch.feedback, gathered, delta.quality)
         for index, problem in problems:
             self._dead_letter(record, Unreadable(index, problem, _payload(batch, index)), moved, delta)
-        counted = len(gathered.outcomes) - before
+        counted = gathered.gathered - before
         moved.outcomes_counted += counted
         delta.outcomes += counted + len(batch.feedback)
         if batch.gateway is not None:

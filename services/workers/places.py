@@ -14,24 +14,13 @@ import numpy as np
 from services.domain.bucket_table import Integers
 from services.domain.metric import Column
 from services.storage.buckets import BucketRow, SumsKey, buckets_of
-from services.workers.cells import NO_CELLS, Cells, cells_of_row
+from services.workers.cells import NO_CELLS, Cells, cells_of_row, merged
 
 
 class Place:
     """A piece of the array: ``buckets`` rows of ``width`` numbers from ``start`` on."""
 
-    __slots__ = (
-        "alive",
-        "buckets",
-        "cells",
-        "columns",
-        "is_dirty",
-        "key",
-        "number",
-        "start",
-        "touched_at",
-        "width",
-    )
+    __slots__ = ("alive", "buckets", "cells", "columns", "key", "number", "start", "width")
 
     def __init__(self, key: SumsKey, columns: tuple[Column, ...], buckets: int, number: int) -> None:
         self.key = key
@@ -41,31 +30,60 @@ class Place:
         self.width = 2 * len(columns)
         self.start = 0
         self.cells: Cells = NO_CELLS
-        self.is_dirty = False
         self.alive = True
-        self.touched_at = 0.0
-
-    def touch(self, now: float) -> None:
-        """Note that something is added to these sums."""
-        self.is_dirty = True
-        self.touched_at = now
 
     @property
     def size(self) -> int:
         """How many numbers."""
         return self.buckets * self.width
 
+    @property
+    def bytes(self) -> int:
+        """How much memory it takes."""
+        return 8 * self.size + self.cells.keys.nbytes + self.cells.counts.nbytes
+
+
+_FACTS = np.dtype(
+    [
+        ("start", np.int64),
+        ("width", np.int64),
+        ("last", np.int64),
+        ("shape", np.int64),
+        ("is_dirty", np.bool_),
+        ("touched_at", np.float64),
+    ]
+)
+
 
 class Places:
-    """All places of this process, by key."""
+    """All places of this process, by key.
+
+    Attributes:
+        numbers: the array that all sums lie in.
+        facts: what is to be known of many places at once, by the places' numbers: where a place begins, the
+            width of a row, its last bucket, which columns it has (an index into ``shapes``), whether anything
+            was added since it was taken, and when something was added last.
+        shapes: the columns that places have.
+        bytes: how much memory all places take.
+    """
 
     def __init__(self, partitions: int) -> None:
         self.partitions = partitions
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        for place in getattr(self, "_by_key", {}).values():
+            place.alive = False
         self.numbers: Integers = np.zeros(1 << 14, np.int64)
+        self.facts = np.zeros(1 << 8, _FACTS)
+        self.shapes: list[tuple[Column, ...]] = []
         self._by_key: dict[SumsKey, Place] = {}
+        self._by_number: list[Place | None] = []
+        self._unused: list[int] = []
         self._used = 0
+        self.bytes = 0
         self._free: dict[int, list[int]] = {}
-        self._created = 0
 
     def __iter__(self) -> Iterator[Place]:
         return iter(self._by_key.values())
@@ -79,8 +97,7 @@ class Places:
 
     def add(self, key: SumsKey, columns: tuple[Column, ...], stored: BucketRow | None) -> Place:
         """Make a place, with what is stored of it."""
-        self._created += 1
-        place = Place(key, columns, buckets_of(key.partition, self.partitions), self._created)
+        place = Place(key, columns, buckets_of(key.partition, self.partitions), self._number())
         place.start = self._allocate(place.size)
         if stored is not None:
             sums = self.view(place)
@@ -89,8 +106,44 @@ class Places:
                 if name in wanted:
                     sums[:, wanted.index(name)] = stored.sums[source].T
             place.cells = cells_of_row(stored.sketches)
-        self._by_key[key] = place
+        facts = (place.start, place.width, place.buckets - 1, self._shape(columns), False, 0.0)
+        self.facts[place.number] = facts
+        self._by_key[key] = self._by_number[place.number] = place
+        self.bytes += place.bytes
         return place
+
+    def add_cells(self, place: Place, cells: Cells) -> None:
+        """Add to a place's sketches."""
+        before = place.bytes
+        place.cells = merged(place.cells, cells)
+        self.bytes += place.bytes - before
+
+    def touch(self, numbers: Integers, now: float) -> None:
+        """Note that something is added to places of these numbers."""
+        self.facts["is_dirty"][numbers] = True
+        self.facts["touched_at"][numbers] = now
+
+    def dirty(self) -> list[Place]:
+        """Return the places to which something was added since they were taken."""
+        found = np.flatnonzero(self.facts["is_dirty"]).tolist()
+        return [place for number in found if (place := self._by_number[number]) is not None]
+
+    def taken(self, place: Place) -> None:
+        """Note that the place is as it is stored."""
+        self.facts["is_dirty"][place.number] = False
+
+    def longest_idle(self) -> list[tuple[float, Place]]:
+        """Return the places that are as they are stored, with when something was added last, in that order.
+
+        Those to which nothing was ever added come first.
+        """
+        touched_at, is_dirty = self.facts["touched_at"], self.facts["is_dirty"]
+        order = np.argsort(touched_at[: len(self._by_number)], kind="stable").tolist()
+        return [
+            (float(touched_at[number]), place)
+            for number in order
+            if (place := self._by_number[number]) is not None and not is_dirty[number]
+        ]
 
     def view(self, place: Place) -> Integers:
         """Return the place's numbers, shape (buckets, columns, 2): to be used before anything is added."""
@@ -100,17 +153,28 @@ class Places:
     def remove(self, place: Place) -> None:
         """Forget a place; what was not written of it is lost."""
         del self._by_key[place.key]
+        self._by_number[place.number] = None
+        self._unused.append(place.number)
+        self.taken(place)
         place.alive = False
+        self.bytes -= place.bytes
         self._free.setdefault(place.size, []).append(place.start)
 
-    def clear(self) -> None:
-        """Forget everything."""
-        for place in self._by_key.values():
-            place.alive = False
-        self._by_key.clear()
-        self._free.clear()
-        self._used = 0
-        self.numbers = np.zeros(1 << 14, np.int64)
+    def _number(self) -> int:
+        if self._unused:
+            return self._unused.pop()
+        self._by_number.append(None)
+        if len(self._by_number) > len(self.facts):
+            self.facts = np.concatenate([self.facts, np.zeros(len(self.facts), _FACTS)])
+        return len(self._by_number) - 1
+
+    def _shape(self, columns: tuple[Column, ...]) -> int:
+        # Equal columns are the same object (see ``plans``), and shapes are few.
+        for number, known in enumerate(self.shapes):
+            if known is columns:
+                return number
+        self.shapes.append(columns)
+        return len(self.shapes) - 1
 
     def _allocate(self, size: int) -> int:
         free = self._free.get(size)
@@ -120,7 +184,6 @@ class Places:
             return start
         start, self._used = self._used, self._used + size
         if self._used > len(self.numbers):
-            grown = np.zeros(max(self._used, len(self.numbers) * 3 // 2), np.int64)
-            grown[:start] = self.numbers[:start]
-            self.numbers = grown
+            # In place, where the system can: a copy of hundreds of megabytes would hold up everything.
+            self.numbers.resize(max(self._used, len(self.numbers) * 9 // 8), refcheck=False)
         return start

@@ -34,7 +34,9 @@ class WorkerSettings(BaseSettings):
     """How much of the time flushing bucket sums may take: the longer one takes, the longer the next waits."""
     bucket_flush_longest_seconds: float = 30.0
     """The most time that the sums are put off: what they lack is read again after a crash."""
-    unflushed_outcomes_limit: int = 50_000
+    bucket_sums_bytes: int = 1_000_000_000
+    """How much memory the sums may take; beyond it, what was idle longest is written and forgotten."""
+    unflushed_outcomes_limit: int = 500_000
     """How many outcomes may be counted and not yet written before reading stops."""
     heartbeat_seconds: float = 1.0
     """How often an idle partition says that it is counted up to its end."""

@@ -59,17 +59,14 @@ class Pairs:
         columns: Columns,
         outcomes: Integers,
         marks: Integers,
-        own: list[Place],
-        where: Integers,
-        partitions: int,
+        numbers: Integers,
+        places: Places,
     ) -> Pairs:
-        """From pairs and, for each, the index of its place in ``own``."""
-        starts = np.array([place.start for place in own], np.int64)[where]
-        widths = np.array([place.width for place in own], np.int64)[where]
-        last = np.array([place.buckets - 1 for place in own], np.int64)[where]
-        local: Integers = np.minimum(columns.buckets[outcomes] // partitions, last)
-        rows: Integers = starts + local * widths
-        numbers = np.array([place.number for place in own], np.int64)[where]
+        """From pairs and, for each, the number of its place."""
+        facts = places.facts
+        buckets = columns.buckets[outcomes] // places.partitions
+        local: Integers = np.minimum(buckets, facts["last"][numbers])
+        rows: Integers = facts["start"][numbers] + local * facts["width"][numbers]
         return cls(columns, outcomes, marks, numbers, rows)
 
     def only(self, chosen: NDArray[np.bool_]) -> Pairs:
@@ -163,8 +160,10 @@ def _total_tokens(columns: Columns) -> Integers:
 
 def _units(pairs: Pairs) -> Present:
     present = np.flatnonzero(pairs.marks & FIRST_REQUEST)
-    outcomes = pairs.columns.observations.outcomes
-    covariates = [_covariate(outcomes[place].covariate) for place in pairs.outcomes[present].tolist()]
+    known = pairs.columns.observations.covariates
+    if not known:
+        return present, np.zeros(len(present), np.int64)
+    covariates = [_covariate(known.get(place)) for place in pairs.outcomes[present].tolist()]
     return present, np.array(covariates, np.int64)
 
 

@@ -24,33 +24,51 @@ Show = Callable[[Any, str | None], None]
 @click.command()
 @click.argument("key")
 @click.option(
+    "--until",
+    type=click.Choice(["running", "deployed", "watch", "paused", "stopped"]),
+    default="stopped",
+    show_default=True,
+    help="Only until it has come this far; it is always the end when it is stopped.",
+)
+@click.option("--timeout", type=click.FloatRange(min=0), help="Give up after so many seconds; ends with 1.")
+@click.option(
     "--interval",
     type=click.FloatRange(min=0.05),
     default=1.0,
     show_default=True,
     help="Seconds between looks.",
 )
-@click.option("--exit-status", is_flag=True, help="End with 1 unless the experiment is promoted.")
+@click.option("--exit-status", is_flag=True, help="End with 1 where it is stopped and not promoted.")
 @click.option("--json", "as_json", is_flag=True, help="The experiment as a line of JSON for each change.")
 @connected
-def watch(api: Api, *, key: str, interval: float, exit_status: bool, as_json: bool) -> None:
+def watch(
+    api: Api,
+    *,
+    key: str,
+    until: str,
+    timeout: float | None,
+    interval: float,
+    exit_status: bool,
+    as_json: bool,
+) -> None:
     """Follow an experiment until it ends.
 
     \b
     Examples:
       headgate watch new-model
+      headgate watch new-model --until watch --timeout 3600
       headgate watch new-model --exit-status && deploy-the-rest
     """
     from services.cli.control.client import address
 
     with _shown(as_json=as_json) as show:
-        last = follow(api, address("experiments", key), show, lambda: time.sleep(interval))
-    if exit_status and last["conclusion"] != "promoted":
+        last = follow(api, address("experiments", key), show, _pauses(key, interval, timeout), until=until)
+    if exit_status and last["status"] == "stopped" and last["conclusion"] != "promoted":
         raise click.exceptions.Exit(1)
 
 
-def follow(api: Api, path: str, show: Show, pause: Callable[[], None]) -> Any:
-    """Show each change until the experiment is stopped, and return it as it is then.
+def follow(api: Api, path: str, show: Show, pause: Callable[[], None], *, until: str = "stopped") -> Any:
+    """Show each change until the experiment has come as far as ``until``, and return it as it is then.
 
     A control plane that is away for a while is waited for; only the first look must succeed.
     """
@@ -60,13 +78,12 @@ def follow(api: Api, path: str, show: Show, pause: Callable[[], None]) -> Any:
     for line in changes(None, now):
         show(now, line)
     away = False
-    while now["status"] != "stopped":
+    while not _has_come_to(now, until):
         pause()
-        before = now
         try:
-            now = api.get(path).body
+            before, now = now, api.get(path).body
         except Unreachable as failure:
-            show(before, None if away else failure.message)
+            show(now, None if away else failure.message)
             away = True
             continue
         away = False
@@ -74,6 +91,25 @@ def follow(api: Api, path: str, show: Show, pause: Callable[[], None]) -> Any:
         for line in changes(before, now):
             show(now, line)
     return now
+
+
+def _has_come_to(experiment: Any, until: str) -> bool:
+    return experiment["status"] == "stopped" or until in (experiment["status"], experiment.get("stage"))
+
+
+def _pauses(key: str, interval: float, timeout: float | None) -> Callable[[], None]:
+    deadline = None if timeout is None else time.monotonic() + timeout
+
+    def pause() -> None:
+        from services.cli.control.refusals import ControlFailure
+
+        if deadline is not None and time.monotonic() >= deadline:
+            raise ControlFailure(
+                f"{key} has not come so far after {timeout:g} s; it goes on without being watched"
+            )
+        time.sleep(interval)
+
+    return pause
 
 
 def changes(before: Any | None, now: Any) -> Iterator[str]:

@@ -6,19 +6,16 @@ is there twice is an error, and so are tags, merge keys, and aliases that would 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
+from services.cli.files.scalars import BOOL, FLOAT, INT, NULL, RESOLVERS, STR
+
 MAX_VALUES = 100_000
 """In one document: an alias of aliases of aliases would fill the memory."""
-
-_NULL, _BOOL, _INT, _FLOAT, _STR = (
-    f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str")
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +60,8 @@ class _Loader(yaml.SafeLoader):
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - yaml's own name
 
 
-for _tag, _pattern, _first in (
-    (_NULL, r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
-    (_BOOL, r"^(?:true|True|TRUE|false|False|FALSE)$", list("tTfF")),
-    (_INT, r"^[-+]?[0-9]+$", list("-+0123456789")),
-    (_FLOAT, r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$", list("-+.0123456789")),
-):
-    _Loader.add_implicit_resolver(_tag, re.compile(_pattern), _first)
+for _tag, _pattern, _first in RESOLVERS:
+    _Loader.add_implicit_resolver(_tag, _pattern, _first)
 
 
 def read_documents(text: str) -> Iterator[Located]:
@@ -90,7 +82,7 @@ def read_documents(text: str) -> Iterator[Located]:
 
 
 def _is_empty(node: yaml.Node) -> bool:
-    return isinstance(node, yaml.ScalarNode) and node.tag == _NULL and node.value == ""
+    return isinstance(node, yaml.ScalarNode) and node.tag == NULL and node.value == ""
 
 
 class _Reading:
@@ -147,15 +139,15 @@ class _Reading:
 def _scalar(node: yaml.ScalarNode) -> Any:
     value: str = node.value
     match node.tag:
-        case tag if tag == _NULL:
+        case tag if tag == NULL:
             return None
-        case tag if tag == _BOOL:
+        case tag if tag == BOOL:
             return value.lower() == "true"
-        case tag if tag == _INT:
+        case tag if tag == INT:
             return _whole(node)
-        case tag if tag == _FLOAT:
+        case tag if tag == FLOAT:
             return float(value)
-        case tag if tag == _STR:
+        case tag if tag == STR:
             return value
     raise FaultyYaml(Place.of(node.start_mark), f"has the tag {node.tag}, which nothing here understands")
 

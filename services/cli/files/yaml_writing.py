@@ -7,6 +7,8 @@ from typing import Any
 
 import yaml
 
+from services.cli.files.scalars import RESOLVERS
+
 
 class _Writer(yaml.SafeDumper):
     """A dumper whose lists are indented, as people indent them."""
@@ -21,6 +23,8 @@ def _string(writer: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
 
 
 _Writer.add_representer(str, _string)
+for _tag, _pattern, _first in RESOLVERS:  # quotes what any version of YAML would take for something else
+    _Writer.add_implicit_resolver(_tag, _pattern, _first)
 _Writer.ignore_aliases = lambda *_: True  # type: ignore[method-assign] # people read aliases as noise
 
 

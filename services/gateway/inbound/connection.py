@@ -1,4 +1,4 @@
-"""One caller's connection: bytes to requests, answers to bytes.
+"""One caller's connection: whose turn it is, answers to bytes, backpressure both ways.
 
 Requests are served in the order in which they came, one at a time. One is handed over when the bytes that
 brought its head have been read to their end, so that mostly its body is there too. While requests wait for
@@ -13,21 +13,17 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, cast
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
-
 from services.gateway.inbound.heads import CLOSE, CONTINUE, Preambles
 from services.gateway.inbound.limits import CallerLimits
-from services.gateway.inbound.refusals import FAULT, TOO_MUCH, TooMuch, meaning
-from services.gateway.inbound.turn import Answer, Turn
+from services.gateway.inbound.reading import RequestReader
+from services.gateway.inbound.refusals import FAULT
+from services.gateway.inbound.turn import Turn
 from services.gateway.inbound.work import Work
 from services.gateway.wakeup import Wakeup
 
 logger = logging.getLogger(__name__)
 
 Handler = Callable[[Turn], Coroutine[Any, None, None]]
-
-MANY_PIECES = 64
-"""A body in more pieces than this is put together on the way, since each piece takes memory for itself."""
 
 
 class Keeper(Protocol):
@@ -45,61 +41,36 @@ class Keeper(Protocol):
         """The connection is closed, and nothing works for it any more."""
 
 
-class CallerConnection(asyncio.Protocol):
+class CallerConnection(RequestReader):
     """Carries one request after the other."""
 
     __slots__ = (
-        "_body",
-        "_counted",
-        "_fields",
         "_keeper",
         "_loop",
-        "_parser",
         "_paused",
-        "_receiving",
         "_serving",
-        "_size",
         "_stopping",
-        "_target",
         "_transport",
-        "_unframed",
         "_waiting",
         "_work",
         "heard",
-        "heard_at",
-        "limits",
-        "on_body",
-        "on_header",
-        "on_url",
         "preambles",
         "writable",
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, keeper: Keeper) -> None:
+        super().__init__(keeper.limits, keeper)
         self._loop = loop
         self._keeper = keeper
-        self.limits = keeper.limits
         self.preambles = keeper.preambles
         self.heard = Wakeup(loop)
         """Wakes who serves a request when more of it has come, or its caller has taken more of the answer."""
-        self.heard_at = keeper.now
         self.writable = True
         self._transport: asyncio.Transport | None = None
-        self._receiving: Turn | None = None
         self._serving: Turn | None = None
         self._work: Work | None = None
         self._waiting: deque[Turn] = deque()
         self._paused = self._stopping = False
-        # Of a request that comes in several reads: bytes of body, in how many pieces, and of framing since.
-        self._size = self._counted = self._unframed = 0
-        # The parser collects into these by methods of C: a call of Python for each header costs more.
-        self._target: list[bytes] = []
-        self._fields: dict[bytes, bytes] = {}
-        self._body: list[bytes] = []
-        self.on_url = self._target.append
-        self.on_header = self._fields.__setitem__
-        self.on_body = self._body.append
-        self._parser: Any = HttpRequestParser(self)
 
     # For the event loop.
 
@@ -112,17 +83,7 @@ class CallerConnection(asyncio.Protocol):
         """Some of a request, or several."""
         if self._parser is None:
             return
-        try:
-            self._parser.feed_data(data)
-        except HttpParserUpgrade:
-            # Nobody has to follow an upgrade. What comes after it can no longer be told apart.
-            self._parser, self._stopping = None, True
-        except HttpParserError as error:
-            if self._parser is not None:
-                self._refuse(meaning(error))
-        else:
-            if self._receiving is not None or self._target or self._fields:
-                self._take_stock(len(data))
+        self.read(data)
         if self._work is not None:
             self.heard.wake()
         if self._work is None:
@@ -152,45 +113,27 @@ class CallerConnection(asyncio.Protocol):
         self.writable = True
         self.heard.wake()
 
-    # For the parser.
+    # For the reader.
 
-    def on_headers_complete(self) -> None:
-        """A request's head is there."""
-        if self._parser is None:
-            # The connection was closed by what came before, in the same read.
-            return
-        if len(self._fields) > self.limits.head_fields:
-            raise TooMuch
-        self.heard_at = self._keeper.now
-        parser = self._parser
-        headers = {name.lower(): value for name, value in self._fields.items()}
-        keep_alive, chunked = parser.should_keep_alive(), True
-        if not keep_alive or b"connection" in headers:
-            # The parser spells the version out anew each time, so it is asked only where it can matter.
-            chunked = parser.get_http_version() == "1.1"
-            keep_alive = keep_alive and chunked
-        turn = Turn(self, parser.get_method(), b"".join(self._target), headers, keep_alive, chunked)
-        self._target.clear()
-        self._fields.clear()
-        self._unframed = 0
-        self._receiving = turn
+    def begun(
+        self, method: bytes, target: bytes, headers: dict[bytes, bytes], *, keep_alive: bool, chunked: bool
+    ) -> Turn:
+        """A request's head is there: it is served once those before it are."""
+        turn = Turn(self, method, target, headers, keep_alive, chunked)
         self._waiting.append(turn)
+        return turn
 
-    def on_message_complete(self) -> None:
-        """A request is whole."""
-        turn, body = self._receiving, self._body
-        if turn is None:
-            return
-        self._receiving = None
-        turn.body = body[0] if len(body) == 1 else b"".join(body)
-        turn.too_large = turn.too_large or len(turn.body) > self.limits.body_bytes
-        turn.arrived = True
-        body.clear()
-        # Trailers, which nobody reads.
-        self._fields.clear()
-        self._size = self._counted = self._unframed = 0
+    def whole(self, turn: Turn) -> None:
+        """All of the request is there."""
         if turn.answered and self._is_last(turn):
             self._close()
+
+    def refused(self, turn: Turn) -> None:
+        """The request turned out to be none; what came before it is served."""
+        if turn.answered:
+            self._close()
+        elif turn is self._serving and self._work is not None:
+            self._work.cancel()
 
     # For the server.
 
@@ -235,7 +178,7 @@ class CallerConnection(asyncio.Protocol):
             self._close()
 
     def _is_last(self, turn: Turn) -> bool:
-        return self._stopping or not turn.keep_alive
+        return self._stopping or self.upgraded or not turn.keep_alive
 
     def _serve_next(self) -> None:
         if not self._waiting or self._transport is None:
@@ -276,42 +219,6 @@ class CallerConnection(asyncio.Protocol):
         else:
             turn.keep_alive = False
             turn.answer(*turn.refusal)
-
-    def _refuse(self, refusal: Answer) -> None:
-        """What came cannot be understood, and so nothing after it either. What came before it is served."""
-        self._parser = None
-        turn, self._receiving = self._receiving, None
-        if turn is None:
-            turn = Turn(self, b"", b"", {}, keep_alive=False, chunked=True)
-            self._waiting.append(turn)
-        turn.keep_alive = False
-        turn.arrived = True
-        turn.refusal = refusal
-        if turn.answered:
-            self._close()
-        elif turn is self._serving and self._work is not None:
-            self._work.cancel()
-
-    def _take_stock(self, arrived: int) -> None:
-        """Some of a request has come and its end has not: is it within bounds so far?"""
-        limits, body, turn = self.limits, self._body, self._receiving
-        pieces = body[self._counted :]
-        if pieces:
-            self._size += sum(map(len, pieces))
-            self._unframed = 0
-            self.heard_at = self._keeper.now
-        else:
-            self._unframed += arrived
-        if self._unframed > limits.head_bytes or len(self._fields) > limits.head_fields:
-            self._refuse(TOO_MUCH)
-            return
-        if turn is not None and self._size > limits.body_bytes and not turn.too_large:
-            turn.too_large = True
-        if turn is not None and (turn.too_large or turn.answered):
-            body.clear()
-        elif len(body) > MANY_PIECES:
-            body[:] = [b"".join(body)]
-        self._counted = len(body)
 
     def _pause(self) -> None:
         if not self._paused and self._transport is not None:

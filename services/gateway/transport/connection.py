@@ -14,8 +14,7 @@ from services.gateway.transport.response import Response
 from services.gateway.upstream import UpstreamFailed
 
 _ONE_WRITE = 256 * KIB
-"""Up to here head and body are one write: copying the body costs less than another system call."""
-_PIECE = 256 * KIB
+"""Written at once, of a body up to this size together with the head: that saves a system call."""
 
 
 class Deadlines(NamedTuple):
@@ -175,7 +174,7 @@ class Connection(asyncio.Protocol):
 
     def _send_on(self) -> None:
         while self._unsent is not None and not self._blocked and self._transport is not None:
-            piece, rest = self._unsent[:_PIECE], self._unsent[_PIECE:]
+            piece, rest = self._unsent[:_ONE_WRITE], self._unsent[_ONE_WRITE:]
             self._unsent = rest or None
             self._transport.write(piece)
 

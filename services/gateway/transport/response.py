@@ -111,14 +111,15 @@ class Response:
                 elif self._failure is not None:
                     raise self._failure
                 else:
-                    self._take = take
+                    self._hand_to(take)
                     await self._changed
                     if self._take is None:
                         return True
-            return False
         except asyncio.CancelledError:
             self.close()
             raise
+        else:
+            return False
         finally:
             self._take = None
 
@@ -129,6 +130,9 @@ class Response:
             self.fail(broken("its answer was given up"))
             source.abandon()
         self._chunks.clear()
+
+    def _hand_to(self, take: Take) -> None:
+        self._take = take
 
     def _taken(self) -> bytes:
         chunks = self._chunks

@@ -37,7 +37,7 @@ async def test_what_is_created_is_shown_listed_and_published(client: Client, eng
     route = await client.made("/v1/routes", {"key": "openai/gpt-4o:chat", "stable": "v1"})
 
     assert (await client.get("/v1/endpoints/main")).body == endpoint
-    assert (await client.get("/v1/variants")).body == {"items": [variant]}
+    assert (await client.get("/v1/variants")).body == {"items": [variant], "next_cursor": None}
     assert (await client.get("/v1/routes/openai/gpt-4o:chat")).body == route
     assert route["allocation"]["weights"] == {"v1": 1.0}
 
@@ -126,7 +126,8 @@ async def test_a_reference_to_nothing_names_the_field(
 async def test_the_audit_holds_every_change(defined: Client) -> None:
     await defined.put("/v1/variants/old", {"endpoints": ["openai"], "model": "another"})
 
-    newest = (await defined.get("/v1/audit?limit=1")).body["items"][0]
+    page = (await defined.get("/v1/audit?limit=1")).body
+    newest = page["items"][0]
     assert (newest["actor"], newest["action"], newest["subject"]) == ("admin", "replace", "variant/old")
     assert newest["before"]["model"] == "model-old"
     assert newest["after"]["model"] == "another"
@@ -138,7 +139,7 @@ async def test_the_audit_holds_every_change(defined: Client) -> None:
         "variant/old",
         "endpoint/openai",
     ]
-    older = await defined.get(f"/v1/audit?before={newest['audit_id']}&subject=variant/old")
+    older = await defined.get(f"/v1/audit?cursor={page['next_cursor']}&subject=variant/old")
     assert [one["action"] for one in older.body["items"]] == ["create"]
 
 

@@ -1,7 +1,5 @@
-"""Every verb in every status: done, or refused with a reason."""
+"""What the verbs do to traffic, the audit and the outbox. Which of them is allowed when: test_lifecycle."""
 
-from collections.abc import AsyncIterator
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -10,65 +8,20 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.domain.events import DecisionEvent
-from services.domain.lifecycle import ALLOWED_IN, NOT_OF_KIND
 from services.storage import experiments
 from services.storage.tables import decisions, evaluations, outbox
 from tests.integration.api.conftest import (
-    AB_TEST,
     Answer,
     Client,
-    define,
-    define_more,
-    installed,
     newest_route,
-    served,
 )
 
 CANARY = "/v1/experiments/canary"
 BODIES = {"share": {"share": 0.2}, "split": {"traffic_share": 1.0}}
-WAY_TO: dict[str, list[str]] = {
-    "draft": [],
-    "running": ["start"],
-    "paused": ["start", "pause"],
-    "stopped": ["start", "stop"],
-}
 
 
 async def do(client: Client, verb: str, key: str = "canary") -> Answer:
     return await client.post(f"/v1/experiments/{key}/{verb}", BODIES.get(verb))
-
-
-@pytest.fixture(scope="module")
-async def shared(module_database_url: str) -> AsyncIterator[Client]:
-    """One control plane for the many cases below, each of which has a route of its own."""
-    async with installed(module_database_url) as engine, served(engine) as client:
-        await define(client)
-        await define_more(client)
-        yield client
-
-
-@pytest.mark.parametrize("kind", ["canary", "ab_test"])
-@pytest.mark.parametrize("status", WAY_TO)
-@pytest.mark.parametrize("verb", ALLOWED_IN)
-async def test_every_verb_in_every_status(shared: Client, verb: Any, status: Any, kind: Any) -> None:
-    key = f"{kind}-{verb}-{status}"
-    await shared.made("/v1/routes", {"key": key, "stable": "old"})
-    body: dict[str, Any] = AB_TEST if kind == "ab_test" else {"treatment": "new"}
-    await shared.made("/v1/experiments", body | {"key": key, "route": key})
-    for step in WAY_TO[status]:
-        assert (await do(shared, step, key)).status == 200
-
-    answer = await do(shared, verb, key)
-
-    if (verb, kind) in NOT_OF_KIND:
-        assert answer.status == 409
-        assert answer.body["detail"] == f"cannot {verb} '{key}': {NOT_OF_KIND[verb, kind]}"
-    elif status in ALLOWED_IN[verb]:
-        assert answer.status == (202 if verb in ("promote", "rollback") else 200), answer.body
-    else:
-        assert answer.status == 409
-        assert f"cannot {verb} '{key}': it is" in answer.body["detail"]
-        assert status in answer.body["detail"]
 
 
 async def test_start_gives_the_first_share(drafted: Client, engine: AsyncEngine) -> None:

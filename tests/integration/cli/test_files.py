@@ -21,7 +21,7 @@ experiment:
   treatment: new
   plan:
     steps: [0.05, 0.5]
-    step_minimum_seconds: 60
+    holdback_share: 0
 ---
 experiment:
   key: short-prompt
@@ -71,11 +71,27 @@ NAMES = [
 ]
 
 
+class File:
+    """A file that a team edits."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def write(self, text: str) -> None:
+        self.path.write_text(text)
+
+    def remove(self) -> None:
+        self.path.unlink()
+
+
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
-    path = tmp_path / "everything.yaml"
-    path.write_text(EVERYTHING)
-    return path
+def file(tmp_path: Path) -> File:
+    file = File(tmp_path / "everything.yaml")
+    file.write(EVERYTHING)
+    return file
 
 
 def outcomes(output: str) -> dict[str, str]:
@@ -88,7 +104,7 @@ async def changes(client: Client) -> int:
 
 
 async def test_everything_is_created_in_order_and_a_second_time_changes_nothing(
-    headgate: Headgate, client: Client, file: Path
+    headgate: Headgate, client: Client, file: File
 ) -> None:
     first = await headgate("apply", "-f", str(file))
     assert outcomes(first.stdout) == dict.fromkeys(NAMES, "created")
@@ -105,7 +121,7 @@ async def test_everything_is_created_in_order_and_a_second_time_changes_nothing(
 
 
 async def test_a_dry_run_says_what_would_be_done_and_does_nothing(
-    headgate: Headgate, client: Client, file: Path
+    headgate: Headgate, client: Client, file: File
 ) -> None:
     said = await headgate("apply", "--dry-run", "-f", str(file))
     assert outcomes(said.stdout) == dict.fromkeys(NAMES, "would be created")
@@ -113,19 +129,19 @@ async def test_a_dry_run_says_what_would_be_done_and_does_nothing(
 
 
 async def test_a_dry_run_asks_the_control_plane_about_experiments(
-    headgate: Headgate, file: Path, tmp_path: Path
+    headgate: Headgate, file: File, tmp_path: Path
 ) -> None:
     await headgate("apply", "-f", str(file))
-    other = tmp_path / "other.yaml"
-    other.write_text("experiment:\n  key: other\n  route: chat/main\n  treatment: nobody\n")
+    other = File(tmp_path / "other.yaml")
+    other.write("experiment:\n  key: other\n  route: chat/main\n  treatment: nobody\n")
     said = await headgate("apply", "--dry-run", "-f", str(other), exit_code=1)
     assert f"{other}:4:3: document 1: experiment.treatment: there is no variant 'nobody'" in said.stderr
     assert said.stdout == "experiment/other would be refused\n"
 
 
-async def test_what_changed_is_shown_and_replaced(headgate: Headgate, client: Client, file: Path) -> None:
+async def test_what_changed_is_shown_and_replaced(headgate: Headgate, client: Client, file: File) -> None:
     await headgate("apply", "-f", str(file))
-    file.write_text(
+    file.write(
         EVERYTHING.replace("gpt-new", "gpt-newer").replace("input_per_million: 2,", "input_per_million: 3,")
     )
 
@@ -144,11 +160,11 @@ async def test_what_changed_is_shown_and_replaced(headgate: Headgate, client: Cl
 
 
 async def test_what_takes_part_in_a_running_experiment_is_not_replaced(
-    headgate: Headgate, client: Client, file: Path
+    headgate: Headgate, file: File
 ) -> None:
     await headgate("apply", "-f", str(file))
     await headgate("start", "new-model")
-    file.write_text(EVERYTHING.replace("gpt-new", "gpt-newer"))
+    file.write(EVERYTHING.replace("gpt-new", "gpt-newer"))
 
     said = await headgate("apply", "-f", str(file), exit_code=1)
     assert outcomes(said.stdout)["variant/new"] == "refused"
@@ -156,9 +172,9 @@ async def test_what_takes_part_in_a_running_experiment_is_not_replaced(
     assert f"{file}:{line}:1: document 6: variant: variant 'new' takes part in the running" in said.stderr
 
 
-async def test_an_experiment_keeps_its_definition(headgate: Headgate, client: Client, file: Path) -> None:
+async def test_an_experiment_keeps_its_definition(headgate: Headgate, client: Client, file: File) -> None:
     await headgate("apply", "-f", str(file))
-    file.write_text(EVERYTHING.replace("[0.05, 0.5]", "[0.1, 0.5]"))
+    file.write(EVERYTHING.replace("[0.05, 0.5]", "[0.1, 0.5]"))
 
     said = await headgate("apply", "-f", str(file), exit_code=1)
     assert outcomes(said.stdout)["experiment/new-model"] == "refused"
@@ -169,10 +185,10 @@ async def test_an_experiment_keeps_its_definition(headgate: Headgate, client: Cl
 
 
 async def test_start_starts_a_draft_once_and_never_again(
-    headgate: Headgate, client: Client, file: Path
+    headgate: Headgate, client: Client, file: File
 ) -> None:
     await headgate("apply", "-f", str(file))
-    file.write_text(
+    file.write(
         EVERYTHING.replace("experiment:\n  key: new-model", "start: true\nexperiment:\n  key: new-model")
     )
 
@@ -192,13 +208,12 @@ async def test_start_starts_a_draft_once_and_never_again(
     assert (await client.get("/v1/experiments/new-model")).body["status"] == "stopped"
 
 
-async def test_what_a_promotion_changed_is_left_alone(
-    headgate: Headgate, client: Client, routing: None, file: Path
-) -> None:
+@pytest.mark.usefixtures("routing")
+async def test_what_a_promotion_changed_is_left_alone(headgate: Headgate, client: Client, file: File) -> None:
     await headgate("apply", "-f", str(file))
     await headgate("start", "new-model")
     await headgate("promote", "new-model", "--reason", "seen enough")
-    await headgate("watch", "new-model", "--interval", "0.05", "--exit-status")
+    await headgate("watch", "new-model", "--interval", "0.05", "--timeout", "30", "--exit-status")
 
     said = await headgate("apply", "-f", str(file))
     assert outcomes(said.stdout)["route/chat/main"] == "unchanged (new is stable by now)"
@@ -209,20 +224,20 @@ async def test_what_a_promotion_changed_is_left_alone(
 
 
 async def test_a_fault_names_file_line_and_field_and_nothing_is_done(
-    headgate: Headgate, client: Client, file: Path
+    headgate: Headgate, client: Client, file: File
 ) -> None:
     faulty = EVERYTHING.replace("steps: [0.05, 0.5]", "steps: [0.05, half]").replace(
         "model: gpt-new}", "modle: gpt-new}"
     )
-    file.write_text(faulty)
+    file.write(faulty)
     said = await headgate("apply", "-f", str(file), exit_code=2)
     assert f"{file}:8:19: document 1: experiment.plan.steps[1]: must be a number" in said.stderr
     assert "variant.modle: unknown field" in said.stderr
     assert await changes(client) == 0
 
 
-async def test_what_the_control_plane_refuses_is_found_in_the_file(headgate: Headgate, file: Path) -> None:
-    file.write_text(
+async def test_what_the_control_plane_refuses_is_found_in_the_file(headgate: Headgate, file: File) -> None:
+    file.write(
         EVERYTHING.replace("key: short\n  goals", "key: nobody\n  goals").replace(
             "    - key: short", "    - key: nobody"
         )
@@ -232,9 +247,7 @@ async def test_what_the_control_plane_refuses_is_found_in_the_file(headgate: Hea
     assert outcomes(said.stdout)["experiment/new-model"] == "created", "the others are done"
 
 
-async def test_an_export_applied_elsewhere_is_the_same(
-    headgate: Headgate, client: Client, file: Path, tmp_path: Path
-) -> None:
+async def test_an_export_applied_again_is_the_same(headgate: Headgate, file: File, tmp_path: Path) -> None:
     await headgate("apply", "-f", str(file))
     exported = (await headgate("export", "--all")).stdout
     documents = list(yaml.safe_load_all(exported))
@@ -243,15 +256,15 @@ async def test_an_export_applied_elsewhere_is_the_same(
     assert short["system_prompt"] == "Be brief.\nBe kind.\n"
     assert "system_prompt: |" in exported
 
-    (tmp_path / "exported.yml").write_text(exported)
-    file.unlink()
+    File(tmp_path / "exported.yml").write(exported)
+    file.remove()
     said = await headgate("apply", "-f", str(tmp_path))
     assert set(outcomes(said.stdout).values()) == {"unchanged"}
     assert (await headgate("apply", "-f", "-", stdin=exported)).stdout == said.stdout
     assert (await headgate("diff", "-f", "-", stdin=exported)).stdout == ""
 
 
-async def test_some_are_exported_by_name(headgate: Headgate, file: Path) -> None:
+async def test_some_are_exported_by_name(headgate: Headgate, file: File) -> None:
     await headgate("apply", "-f", str(file))
     two = yaml.safe_load_all((await headgate("export", "variant", "old", "new")).stdout)
     assert [one["variant"]["model"] for one in two] == ["gpt-old", "gpt-new"]
@@ -262,11 +275,11 @@ async def test_some_are_exported_by_name(headgate: Headgate, file: Path) -> None
 
 
 async def test_somebody_elses_change_is_not_overwritten(
-    headgate: Headgate, client: Client, file: Path, monkeypatch: pytest.MonkeyPatch
+    headgate: Headgate, client: Client, file: File, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between reading and replacing, another person replaces it."""
     await headgate("apply", "-f", str(file))
-    file.write_text(EVERYTHING.replace("gpt-new", "gpt-mine"))
+    file.write(EVERYTHING.replace("gpt-new", "gpt-mine"))
     really_find = Api.find
 
     def find(self: Api, path: str) -> Answer | None:
@@ -281,7 +294,7 @@ async def test_somebody_elses_change_is_not_overwritten(
     assert (await client.get("/v1/variants/new")).body["model"] == "gpt-theirs"
 
 
-async def test_the_file_is_read_by_the_schema(file: Path, headgate: Headgate) -> None:
+async def test_the_schema_knows_all_of_it(headgate: Headgate) -> None:
     schema: dict[str, Any] = json.loads((await headgate("schema")).stdout)
     validator = jsonschema.Draft7Validator(schema)
     for document in yaml.safe_load_all(EVERYTHING.replace("1e-1", "0.1")):

@@ -55,7 +55,7 @@ class Loop:
             await running
 
     async def start_canary(self, treatment: str, **definition: Any) -> None:
-        plan = {"steps": [0.2, 0.5], "step_minimum_seconds": 2, "step_minimum_units": 50}
+        plan = {"steps": [0.2, 0.5], "step_minimum_seconds": 2, "step_minimum_units": 50, "holdback_share": 0}
         definition = {"plan": plan, **definition}
         await self.api.post(
             "/v1/experiments",

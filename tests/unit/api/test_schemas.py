@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from services.api.canary_bodies import NewCanary
 from services.api.schemas import EndpointBody, NewRoute, NewVariant
-from services.domain.experiment import CanaryDefinition, SequentialPolicy, ThresholdPolicy
+from services.domain.experiment import CanaryDefinition, CanaryPlan, SequentialPolicy, ThresholdPolicy
 
 ENDPOINT: dict[str, Any] = {"kind": "openai", "base_url": "https://llm.test/v1"}
 

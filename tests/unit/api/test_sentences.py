@@ -31,9 +31,9 @@ def errors(body: Any) -> list[tuple[str, str]]:
     [
         ({}, "key", "is missing"),
         (CANARY | {"key": "A B"}, "key", "must be of a-z, 0-9 and . _ -"),
-        (CANARY | {"kind": "guess"}, "kind", "must be 'canary', 'ab_test' or 'shadow'"),
-        (CANARY | {"kind": None}, "kind", "must be 'canary', 'ab_test' or 'shadow'"),
-        (CANARY | {"kind": ["canary"]}, "kind", "must be 'canary', 'ab_test' or 'shadow'"),
+        (CANARY | {"kind": "guess"}, "kind", "must be 'canary', 'ab_test', 'shadow' or 'blue_green'"),
+        (CANARY | {"kind": None}, "kind", "must be 'canary', 'ab_test', 'shadow' or 'blue_green'"),
+        (CANARY | {"kind": ["canary"]}, "kind", "must be 'canary', 'ab_test', 'shadow' or 'blue_green'"),
         (CANARY | {"policy": {"type": "guess"}}, "policy.type", "must be 'sequential' or 'threshold'"),
         (CANARY | {"policy": 1}, "policy", "must be a JSON object"),
         (CANARY | {"plan": {"steps": 0.5}}, "plan.steps", "must be a list"),

@@ -3,13 +3,25 @@
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.domain import policy
 from services.domain.experiment import CanaryPlan
-from services.domain.policy import CANARY_RULES, Act, Hold, Rule, Situation, Verdict, VerdictName, judge
+from services.domain.policy import (
+    CANARY_RULES,
+    Act,
+    Hold,
+    Judgement,
+    Rule,
+    Situation,
+    Verdict,
+    VerdictName,
+    judge,
+    restrained,
+)
 
 PLAN = CanaryPlan(
     steps=(0.05, 0.25, 0.5),
@@ -111,6 +123,79 @@ def test_promotion_waits_for_the_last_step() -> None:
     judgement = judge(replace(READY, promotion=verdict("pass")))
     assert isinstance(judgement, Act)
     assert judgement.action == "advance"
+
+
+def silent_at_the_deadline(**plan: Any) -> Judgement:
+    situation = replace(
+        READY, minutes_running=31, guardrails=(verdict("pass"), verdict("no_data", "latency"))
+    )
+    return judge(replace(situation, plan=CanaryPlan(planned_duration_minutes=30, **plan)))
+
+
+@pytest.mark.parametrize(
+    ("deadline_policy", "deadline_no_data", "expected"),
+    [
+        ("hold", "rollback", Act),
+        ("rollback", "hold", Hold),
+        ("rollback", None, Act),  # a definition of an older release
+    ],
+)
+def test_without_data_the_deadline_has_a_policy_of_its_own(
+    deadline_policy: Any, deadline_no_data: Any, expected: type
+) -> None:
+    judgement = silent_at_the_deadline(deadline_policy=deadline_policy, deadline_no_data=deadline_no_data)
+    assert isinstance(judgement, expected)
+    assert judgement.rule == "decide_at_deadline"
+    assert "no outcomes counted for latency" in judgement.reason
+
+
+ASKING = msgspec.structs.replace(PLAN, approve_before=(2, "promote"))
+
+
+@pytest.mark.parametrize(
+    ("situation", "expected"),
+    [
+        (replace(READY, plan=ASKING), "advance_to_next_step"),
+        (replace(READY, plan=ASKING, step=1), "hold_for_approval"),
+        (replace(READY, plan=ASKING, step=1, approved=True), "advance_to_next_step"),
+        # Nobody is asked before everything else is in order.
+        (replace(READY, plan=ASKING, step=1, units_in_step=0), "hold_for_step_units"),
+        (replace(LAST, plan=ASKING), "hold_for_promotion_evidence"),
+        (replace(LAST, plan=ASKING, promotion=verdict("pass")), "hold_for_approval"),
+        (replace(LAST, plan=ASKING, promotion=verdict("pass"), approved=True), "promote_when_not_worse"),
+        (replace(READY, plan=ASKING, step=1, guardrails=(verdict("fail"),)), "roll_back_on_guardrail"),
+    ],
+)
+def test_a_person_is_asked_where_the_plan_says_so(situation: Situation, expected: str) -> None:
+    assert judge(situation).rule == expected
+
+
+def test_a_promotion_leaves_the_holdback_of_the_plan() -> None:
+    plan = msgspec.structs.replace(PLAN, holdback_share=0.1)
+    judgement = judge(replace(LAST, plan=plan, promotion=verdict("pass")))
+    assert isinstance(judgement, Act)
+    assert (judgement.action, judgement.next_share_bp) == ("promote", 9_000)
+
+
+ACTS = [Act(action, "some_rule", "because") for action in ("advance", "promote", "rollback")]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("act", ACTS, ids=lambda act: act.action)
+def test_who_only_observes_says_what_it_would_do(act: Act) -> None:
+    assert restrained(act, "act", "") is act
+    observed = restrained(act, "observe", "")
+    assert isinstance(observed, Hold)
+    assert observed.rule == "observe"
+    assert "(some_rule): because" in observed.reason
+
+
+@pytest.mark.parametrize("act", ACTS, ids=lambda act: act.action)
+def test_a_freeze_stops_all_but_rollbacks(act: Act) -> None:
+    judgement = restrained(act, "act", "all routes are frozen by admin")
+    assert (judgement is act) == (act.action == "rollback")
+    if act.action != "rollback":
+        assert judgement.rule == "frozen"
+        assert judgement.reason.startswith("all routes are frozen by admin; would ")
 
 
 @pytest.mark.parametrize(("deadline_policy", "expected"), [("hold", Hold), ("rollback", Act)])

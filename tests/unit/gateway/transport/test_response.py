@@ -151,3 +151,85 @@ def test_chunks_are_handed_on_as_they_are() -> None:
     response.close()
     response.close()
     assert source.abandoned == 1
+
+
+class Passing:
+    """Takes what is passed on, and says no to every ``refuses``-th piece."""
+
+    def __init__(self, response: Response, refuses: int = 0) -> None:
+        self.taken: list[bytes] = []
+        self._response = response
+        self._refuses = refuses
+        self._passing = response.pass_on(self.take)
+        self.ended: bool | None = None
+        """What came of it: None while it waits, then whether that was the end."""
+        self.failed: S | None = None
+        self.go_on()
+
+    def take(self, piece: bytes) -> bool:
+        self.taken.append(piece)
+        return not self._refuses or len(self.taken) % self._refuses != 0
+
+    def go_on(self) -> None:
+        try:
+            waits_for = self._passing.send(None)
+        except StopIteration as stop:
+            self.ended = not stop.value
+        except UpstreamFailed as failure:
+            self.ended, self.failed = True, failure.status
+        else:
+            waits_for.add_done_callback(lambda _: self.go_on())
+
+    def again(self) -> None:
+        """Ask for more after a no."""
+        self.ended, self._passing = None, self._response.pass_on(self.take)
+        self.go_on()
+
+
+@settings(deadline=None)
+@pytest.mark.parametrize("name", ["length", "chunked", "until close", "bad chunk", "cut off"])
+@given(places=st.lists(st.integers(0, 200), max_size=30), refuses=st.integers(0, 3))
+def test_what_is_passed_on_is_what_would_be_read(name: str, places: list[int], refuses: int) -> None:
+    read = run(response_of([ANSWERS[name]]))
+    loop = asyncio.new_event_loop()
+    loop.close()
+    response = Response(loop, Source(), Limits())
+    passing = Passing(response, refuses)
+    for piece in cut(ANSWERS[name], places):
+        if not response.over:
+            response.feed(piece)
+        while passing.ended is False:
+            passing.again()
+    response.end(None)
+    while not passing.ended:
+        passing.again()
+    assert (b"".join(passing.taken), passing.failed) == (read.body, read.failed)
+
+
+def test_pieces_are_passed_on_by_the_read_that_brings_them_until_one_is_refused() -> None:
+    loop = asyncio.new_event_loop()
+    loop.close()
+    response = Response(loop, source := Source(), Limits(unread_bytes=8))
+    response.feed(b"HTTP/1.1 200 OK\r\ncontent-length: 25\r\n\r\nhello")
+    passing = Passing(response, refuses=2)
+    assert (passing.taken, passing.ended) == ([b"hello"], None)
+    response.feed(b"HELLO")
+    assert (passing.taken[1:], passing.ended) == ([b"HELLO"], False)
+    response.feed(b"hello")
+    response.feed(b"HELLO")
+    assert (len(passing.taken), response.unread) == (2, 10), "what it did not ask for waits"
+    passing.again()
+    assert (passing.taken[2:], passing.ended, source.resumed) == ([b"helloHELLO"], None, 1)
+    assert response.unread == 0
+
+
+def test_giving_up_while_it_waits_ends_the_connection() -> None:
+    loop = asyncio.new_event_loop()
+    loop.close()
+    response = Response(loop, source := Source(), Limits())
+    response.feed(b"HTTP/1.1 200 OK\r\ncontent-length: 25\r\n\r\nhello")
+    passing = response.pass_on(lambda _: True)
+    passing.send(None)
+    with pytest.raises(asyncio.CancelledError):
+        passing.throw(asyncio.CancelledError())
+    assert source.abandoned == 1
