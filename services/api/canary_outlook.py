@@ -23,7 +23,7 @@ def outlook(
     ``minutes`` is how many of the last hour the canary ran.
     """
     policy = experiment.canary.policy
-    if not isinstance(policy, SequentialPolicy) or not 0.0 < share < 1.0:
+    if experiment.stage != "ramp" or not isinstance(policy, SequentialPolicy) or not 0.0 < share < 1.0:
         return None
     treatment = experiment.treatments[0]
     units, requests = _sum(totals, "units"), _sum(totals, "requests")

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from services.api.planning import Traffic
 from services.domain.ab_test import ABTestDefinition
 from services.domain.experiment import CanaryDefinition, SequentialPolicy
+from services.domain.policy import point_name
+
+OBSERVES = "do none of this by itself: in mode observe it only says what it would do"
 
 
 def canary_would(definition: CanaryDefinition, control: str) -> Iterator[str]:
@@ -25,8 +28,21 @@ def canary_would(definition: CanaryDefinition, control: str) -> Iterator[str]:
         yield f"promote when it is shown to be not worse by {policy.margin_promote:.1%}"
     else:
         yield f"roll back when it is worse by {policy.margin:.1%} over {policy.window_minutes} minutes"
+    for point in plan.approve_before:
+        yield f"wait for approval before {point_name(plan, point)}"
+    if plan.watch.promoted_share_bp is not None:
+        yield (
+            f"after its promotion leave {plan.holdback_share:.1%} on {control!r} for {plan.watch_minutes:,} "
+            "minutes, and take it back if a guardrail fails meanwhile"
+        )
     at_the_end = "roll back" if plan.deadline_policy == "rollback" else "hold and say so"
     yield f"{at_the_end} if nothing is decided after {plan.planned_duration_minutes} minutes"
+    without_data = plan.deadline_no_data or plan.deadline_policy
+    if without_data != plan.deadline_policy:
+        at_the_end = "roll back" if without_data == "rollback" else "hold and say so"
+        yield f"{at_the_end} if by then nothing is counted"
+    if definition.mode == "observe":
+        yield OBSERVES
 
 
 def ab_test_would(definition: ABTestDefinition) -> Iterator[str]:
@@ -40,6 +56,8 @@ def ab_test_would(definition: ABTestDefinition) -> Iterator[str]:
     winner = "promote it" if definition.on_winner == "promote" else "hold and say so"
     yield f"{winner} if a treatment wins"
     yield f"be readable by fixed-horizon methods after {definition.planned_duration_minutes / 1440:.1f} days"
+    if definition.mode == "observe":
+        yield OBSERVES
 
 
 def canary_warnings(definition: CanaryDefinition, traffic: Traffic) -> Iterator[str]:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from services.api.reliability import BreakerBody, ProbeBody
 from services.domain.configuration import (
@@ -29,6 +29,9 @@ from services.domain.configuration import (
 Value = TypeVar("Value")
 _SECRET = re.compile(r"(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+|command:[A-Za-z0-9_-]+)")
 _OWNED_BY_HEADGATE = frozenset({"model", "messages", "stream", "stream_options"})
+LARGEST_NUMBER = 1_000_000_000
+MAX_LEVELS = 50
+"""Of parameters: those who read them, here and at providers, give up at some depth."""
 MAX_VARIANT_PART_BYTES = 150_000
 """Of a variant's prompt and of its parameters: all variants of a route must fit into one Kafka record."""
 
@@ -54,10 +57,27 @@ def web_address(url: str) -> str:
     return url.rstrip("/")
 
 
+def _moderate(value: Any) -> Any:
+    """Refuse numbers that would overflow wherever they are used: as a date, as a count, in a gateway."""
+    if isinstance(value, int | float) and abs(value) > LARGEST_NUMBER:
+        raise ValueError(f"must be between -{LARGEST_NUMBER:,} and {LARGEST_NUMBER:,}")
+    return value
+
+
+def _is_flat(value: Any, levels: int = MAX_LEVELS) -> bool:
+    """Say whether objects and lists lie no more than so many levels deep inside each other."""
+    if not isinstance(value, dict | list):
+        return True
+    inside = value.values() if isinstance(value, dict) else value
+    return levels > 0 and all(_is_flat(one, levels - 1) for one in inside)
+
+
 def _free_parameters(parameters: dict[str, Any]) -> dict[str, Any]:
     taken = sorted(_OWNED_BY_HEADGATE & parameters.keys())
     if taken:
         raise ValueError(f"must not set {', '.join(taken)}: the variant or the caller does")
+    if not _is_flat(parameters):
+        raise ValueError(f"holds objects and lists more than {MAX_LEVELS} levels deep inside each other")
     return storable(parameters)
 
 
@@ -97,6 +117,8 @@ class Body(BaseModel):
     """What every request body has in common."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+    _numbers = field_validator("*")(_moderate)
 
 
 class PricesBody(Body):

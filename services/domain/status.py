@@ -1,5 +1,9 @@
 """What a request came to, and whether that counts as an error of the variant that served it.
 
+Units are randomised, so what callers do wrong meets every variant alike, and a difference is the variant's
+doing: a model that knows no ``temperature`` refuses as the caller's fault what the control takes. Therefore
+everything counts as an error in which the caller asked for an answer and got none, whoever seems to be to blame.
+
 This module is the only place that decides it. docs/errors.md prints the table, and a test holds the two
 together.
 """
@@ -18,6 +22,7 @@ class OutcomeStatus(IntEnum):
     CALLER_ERROR = 2
     CALLER_GONE = 3
     REJECTED = 4
+    CALLER_GAVE_UP = 5
     PROVIDER_ERROR = 10
     TIMEOUT = 11
     CONNECTION_FAILED = 12
@@ -45,12 +50,23 @@ STATUS_RULES: tuple[StatusRule, ...] = (
     ),
     StatusRule(
         OutcomeStatus.CALLER_ERROR,
-        False,
+        True,
         False,
         "the provider answered 400, 422 or another 4xx of the caller's",
     ),
-    StatusRule(OutcomeStatus.CALLER_GONE, False, False, "the caller hung up before the answer was complete"),
-    StatusRule(OutcomeStatus.REJECTED, False, False, "the gateway itself answered 401, 403, 404, 413 or 429"),
+    StatusRule(OutcomeStatus.CALLER_GONE, False, False, "the caller hung up in the middle of the answer"),
+    StatusRule(
+        OutcomeStatus.REJECTED,
+        True,
+        False,
+        "the gateway itself answered 429: every endpoint of the variant has all the requests it may have",
+    ),
+    StatusRule(
+        OutcomeStatus.CALLER_GAVE_UP,
+        True,
+        False,
+        "the caller hung up before the first byte of the answer",
+    ),
     StatusRule(
         OutcomeStatus.PROVIDER_ERROR,
         True,

@@ -79,9 +79,9 @@ class Serving:
         try:
             outcome = await self._answer(exchange, turn)
         except asyncio.CancelledError:
-            # A stop that cuts a request off says as little about the variant as a caller who leaves.
             self._note_asked_last(exchange)
-            outcome = exchange.outcome(OutcomeStatus.CALLER_GONE, 0)
+            gone = OutcomeStatus.CALLER_GONE if turn.begun else OutcomeStatus.CALLER_GAVE_UP
+            outcome = exchange.outcome(gone, 0)
         finally:
             self.active -= 1
         self._outcomes.offer(outcome)

@@ -37,7 +37,7 @@ KEPT_CHARACTERS = 20_000
 """Of each text that is kept."""
 
 _ANSWERED = frozenset({OutcomeStatus.OK, OutcomeStatus.CONTENT_FILTERED})
-_NOT_MIRRORED = frozenset({OutcomeStatus.CALLER_GONE, OutcomeStatus.REJECTED})
+_NOT_MIRRORED = frozenset({OutcomeStatus.CALLER_GONE, OutcomeStatus.CALLER_GAVE_UP, OutcomeStatus.REJECTED})
 """Nobody knows the answer that the caller would have had, or there was no room for it."""
 
 

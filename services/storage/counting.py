@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Literal, NamedTuple
 from uuid import UUID
 
@@ -129,7 +130,7 @@ async def write(connection: AsyncConnection, flush: Flush) -> None:
 async def write_values(connection: AsyncConnection, flush: Flush) -> None:
     """Write all of a flush but the partitions' progress."""
     await _insert(connection, _GATEWAYS, flush.gateways, topic=flush.topic)
-    await _insert(connection, _UNITS, flush.units, topic=flush.topic)
+    await _write_units(connection, flush)
     await copy_exposures(connection, flush.exposures)
     await _insert(connection, _EXPERIMENTS, sorted(flush.experiments))
     await _insert(connection, _ROUTES, sorted(flush.routes))
@@ -183,11 +184,16 @@ _GATEWAYS = sa.text("""
 
 _UNITS = sa.text("""
     INSERT INTO unit_chunks (topic, partition, experiment_id, phase, event, chunk, units)
-    SELECT :topic, * FROM unnest(
+    SELECT :topic, d.partition, d.experiment_id, d.phase, d.event, d.chunk,
+        substr(CAST(:packed AS bytea), d.packed_from, d.packed_length)
+    FROM unnest(
         CAST(:c0 AS int[]), CAST(:c1 AS uuid[]), CAST(:c2 AS int[]), CAST(:c3 AS text[]),
-        CAST(:c4 AS int[]), CAST(:c5 AS bytea[]))
+        CAST(:c4 AS int[]), CAST(:c5 AS int[]), CAST(:c6 AS int[])
+    ) AS d(partition, experiment_id, phase, event, chunk, packed_from, packed_length)
     ON CONFLICT (topic, partition, experiment_id, phase, event, chunk) DO UPDATE SET units = excluded.units
 """)
+
+CHUNKS_AT_ONCE = 512
 
 _EXPERIMENT_KEY = ("experiment_id", "phase", "tick", "treatment_share_bp", "role", "variant_index")
 _EXPERIMENT_SUMS = ExperimentCount._fields[len(_EXPERIMENT_KEY) :]
@@ -241,8 +247,24 @@ async def _advance(connection: AsyncConnection, flush: Flush) -> None:
         )
 
 
+async def _write_units(connection: AsyncConnection, flush: Flush) -> None:
+    """Write chunks, packed into one value: the driver would escape each of an array's."""
+    for start in range(0, len(flush.units), CHUNKS_AT_ONCE):
+        chunks = flush.units[start : start + CHUNKS_AT_ONCE]
+        lengths = [len(one.units) for one in chunks]
+        starts = [end - length + 1 for end, length in zip(accumulate(lengths), lengths, strict=True)]
+        rows = [
+            (*one[:-1], start, length) for one, start, length in zip(chunks, starts, lengths, strict=True)
+        ]
+        packed = b"".join([one.units for one in chunks])
+        await _insert(connection, _UNITS, rows, topic=flush.topic, packed=packed)
+
+
 async def _insert(
-    connection: AsyncConnection, statement: sa.TextClause, rows: Sequence[tuple[object, ...]], **fixed: str
+    connection: AsyncConnection,
+    statement: sa.TextClause,
+    rows: Sequence[tuple[object, ...]],
+    **fixed: str | bytes,
 ) -> None:
     if rows:
         columns = enumerate(zip(*rows, strict=True))
@@ -258,6 +280,4 @@ def _array(column: tuple[object, ...]) -> object:
     """Return a column as a parameter: unless it is text, as the text of an array, which is made faster."""
     if isinstance(column[0], int | UUID):
         return "{" + ",".join(map(str, column)) + "}"
-    if isinstance(column[0], bytes):
-        return "{" + ",".join([f'"\\\\x{one.hex()}"' for one in column if isinstance(one, bytes)]) + "}"
     return list(column)

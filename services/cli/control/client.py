@@ -17,7 +17,9 @@ from yarl import URL
 from services.cli.control.refusals import ControlFailure, Refused, Unreachable, refusal
 
 DEFAULT_URL = "http://127.0.0.1:8081"
-TIMEOUT_SECONDS = 30.0
+TIMEOUT_SECONDS = 330.0
+"""Health checks of a deployment may take five minutes, and are waited for."""
+CONNECT_TIMEOUT_SECONDS = 10.0
 LARGEST_PAGE = 1000
 
 Query = Mapping[str, str | int | None]
@@ -45,7 +47,7 @@ class Api:
     def __init__(self, url: str, admin_key: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         self.url = url.rstrip("/")
         self._admin_key = admin_key
-        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds, connect=CONNECT_TIMEOUT_SECONDS)
         self._runner = asyncio.Runner()
         self._session: aiohttp.ClientSession | None = None
 

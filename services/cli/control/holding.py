@@ -35,18 +35,18 @@ def undrain(api: Api, *, endpoint: str, reason: str | None, as_json: bool) -> No
 
 @click.command()
 @click.argument("route", required=False)
-@because
+@click.option("--reason", required=True, help="Why: whoever meets the freeze wants to know.")
 @connected
-def freeze(api: Api, *, route: str | None, reason: str | None) -> None:
+def freeze(api: Api, *, route: str | None, reason: str) -> None:
     """Stop every automatic change but rollbacks: on one ROUTE, or everywhere.
 
     \b
     Examples:
       headgate freeze --reason "release weekend"
-      headgate freeze chat
+      headgate freeze chat --reason "the provider is moving"
       headgate unfreeze chat
     """
-    api.put(_freeze(route), {"reason": reason} if reason else {})
+    api.put(_freeze(route), {"reason": reason})
     undo = f"headgate unfreeze {route}" if route else "headgate unfreeze"
     click.echo(f"{route or 'everything'} is frozen: only rollbacks happen by themselves; `{undo}` lifts it")
 

@@ -125,6 +125,7 @@ RESOURCES = {
                 "stable": lambda route: route["allocation"]["stable"],
                 "served by": _served,
                 "without a unit": _get("unit_fallback"),
+                "frozen": lambda route: "; ".join(one["reason"] for one in route.get("freezes") or ()),
                 "version": lambda route: route["allocation"]["version"],
             },
             filters=_PREFIX,

@@ -65,15 +65,14 @@ def comparisons(api: Api, *, key: str, last: int, as_json: bool) -> None:
 @connected
 def health(api: Api, *, key: str, last: bool, as_json: bool) -> None:
     """Check a blue-green's idle slot with real requests. Ends with 1 unless it is healthy."""
+    from services.cli.control.checks import print_health
     from services.cli.control.client import address
-    from services.cli.control.tables import console
-    from services.cli.files.yaml_writing import as_yaml
 
     path = address("experiments", key, "health")
     body: Any = (api.get(path) if last else api.post(path)).body
     if as_json:
         print_json(body)
     else:
-        console().print(as_yaml(body).rstrip(), soft_wrap=True)
+        print_health(body)
     if body.get("healthy") is not True:
         raise click.exceptions.Exit(1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from services.cli.control.client import Api
 
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
-_NO_WEIGHTS: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +81,7 @@ def _command(verb: Verb) -> click.Command:
     ) -> None:
         from services.cli.control.client import address
 
-        given = {name: value for name, value in asked.items() if value not in (None, False, _NO_WEIGHTS)}
+        given = {name: value for name, value in asked.items() if _is_given(value)}
         body = given | ({"reason": reason} if reason else {})
         answer = api.post(address("experiments", key, verb.name), body or None, if_match=if_match)
         if as_json:
@@ -95,6 +94,11 @@ def _command(verb: Verb) -> click.Command:
     example = f"headgate {verb.name} new-model {verb.example}".rstrip()
     about = f"{verb.help}\n\n\b\nExample:\n  {example}"
     return click.command(verb.name, help=about)(click.argument("key")(command))
+
+
+def _is_given(value: Any) -> bool:
+    """Say whether a parameter was typed; 0 % was."""
+    return value is not None and value is not False and value != ()
 
 
 def _say(key: str, body: Any) -> None:

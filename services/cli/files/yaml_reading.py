@@ -57,7 +57,7 @@ class Located:
 class _Loader(yaml.SafeLoader):
     """Composes nodes with the tags of YAML 1.2's core schema."""
 
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - yaml's own name
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - yaml's own name
 
 
 for _tag, _pattern, _first in RESOLVERS:

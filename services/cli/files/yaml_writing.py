@@ -9,6 +9,9 @@ import yaml
 
 from services.cli.files.scalars import RESOLVERS
 
+_MADE_SPACES = frozenset("\x85\u2028\u2029")
+"""Line breaks to YAML 1.1, which come back as spaces unless they are escaped."""
+
 
 class _Writer(yaml.SafeDumper):
     """A dumper whose lists are indented, as people indent them."""
@@ -19,6 +22,8 @@ class _Writer(yaml.SafeDumper):
 
 def _string(writer: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
     style = "|" if "\n" in value else None
+    if not _MADE_SPACES.isdisjoint(value):
+        style = '"'
     return writer.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
 

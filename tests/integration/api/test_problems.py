@@ -193,3 +193,57 @@ async def test_parameters_that_cannot_be_stored(defined: Client, value: str) -> 
 
 async def test_an_address_that_cannot_be_looked_up(client: Client) -> None:
     check_problem(await client.get("/v1/endpoints/%00"), 422, "invalid_definition")
+
+
+@pytest.mark.parametrize("levels", [51, 300, 900, 5_000, 100_000])
+async def test_parameters_that_lie_too_deep(defined: Client, levels: int) -> None:
+    nested = "[" * levels + "1" + "]" * levels
+    body = f'{{"key": "deep", "endpoints": ["openai"], "parameters": {{"stop": {nested}}}}}'
+    answer = await defined.call("POST", "/v1/variants", data=body, headers=JSON)
+
+    assert answer.status in (400, 422)
+    assert answer.body["code"] in ("bad_request", "invalid_definition")
+    assert (await defined.get("/v1/variants/deep")).status == 404
+
+
+@pytest.mark.parametrize("value", ["1000000001", "9" * 400, "-1" + "0" * 20])
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/v1/endpoints", '"kind": "openai", "base_url": "https://llm.test", "weight": %s', "weight"),
+        (
+            "/v1/experiments",
+            '"route": "chat", "treatment": "new", "lease_limit_seconds": %s',
+            "lease_limit_seconds",
+        ),
+        (
+            "/v1/experiments",
+            '"route": "chat", "treatment": "new", "plan": {"planned_duration_minutes": %s}',
+            "plan.planned_duration_minutes",
+        ),
+    ],
+)
+async def test_numbers_that_are_too_large(
+    defined: Client, path: str, body: str, field: str, value: str
+) -> None:
+    content = '{"key": "x", ' + body % value + "}"
+    answer = await defined.call("POST", path, data=content, headers=JSON)
+
+    check_problem(answer, 422, "invalid_definition")
+    assert [error["field"] for error in answer.body["errors"]] == [field]
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/xml", "multipart/form-data"])
+async def test_what_is_not_sent_as_json_is_not_read(defined: Client, content_type: str) -> None:
+    headers = JSON | {"Content-Type": content_type}
+    answer = await defined.call("POST", "/v1/routes", data=b'{"key": "r", "stable": "old"}', headers=headers)
+
+    assert (answer.status, answer.body["instance"]) == (422, "/v1/routes")
+
+
+@pytest.mark.parametrize("method", ["PATCH", "TRACE", "DELETE"])
+async def test_methods_that_are_not_there(defined: Client, method: str) -> None:
+    answer = await defined.call(method, "/v1/routes")
+
+    check_problem(answer, 405, "method_not_allowed")
+    assert answer.headers["allow"]

@@ -154,7 +154,7 @@ async def test_a_caller_who_hangs_up_before_the_answer(
     with pytest.raises(openai.APITimeoutError):
         await client.chat.completions.create(**asking("hang"), timeout=0.2)
     outcome = await installation.outcome()
-    assert outcome.status is S.CALLER_GONE
+    assert outcome.status is S.CALLER_GAVE_UP
     assert [a.status for a in outcome.attempts] == [S.CALLER_GONE]
 
 

@@ -73,6 +73,19 @@ async def deploy(loop: Loop, key: str, treatment: str) -> dict[str, Any]:
     return await loop.api.post(f"/v1/experiments/{key}/start")
 
 
+async def results_of_the_watch(loop: Loop) -> None:
+    """Wait for results of both variants; the watch is a phase of its own."""
+    async with asyncio.timeout(60):
+        while (found := await loop.api.get("/v1/experiments/good/results"))["no_results"]:
+            await asyncio.sleep(0.1)
+    assert found["phase"] == 2
+    assert [(one["key"], one["role"]) for one in found["variants"]] == [
+        ("steady", "control"),
+        ("calm", "treatment"),
+    ]
+    assert all(one["requests"] for one in found["variants"])
+
+
 async def slots(loop: Loop) -> dict[str, str | None]:
     shown = (await loop.api.get("/v1/routes/bot"))["slots"]
     (active,) = [name for name, slot in shown.items() if slot["is_active"]]
@@ -98,7 +111,7 @@ async def test_deploy_check_switch_and_automatic_rollback(loop: Loop) -> None:
         refused = await deploy(loop, "bad", "down")
         why = "check 'answers' failed in 3 of 3 attempts; attempt 1: expected status 200, came status 500"
         assert why in refused["waiting_for"]["sentence"]
-        with pytest.raises(ApiRefused, match="cannot switch 'bad'.*check 'answers' failed in 3 of 3"):
+        with pytest.raises(ApiRefused, match=r"cannot switch 'bad'.*check 'answers' failed in 3 of 3"):
             await loop.api.post("/v1/experiments/bad/switch")
         await loop.api.post("/v1/experiments/bad/rollback")
         assert (await wait_for_end(loop.api, "bad"))["conclusion"] == "rolled_back"
@@ -139,6 +152,7 @@ async def test_deploy_switch_and_promote(loop: Loop) -> None:
         async with asyncio.timeout(60):
             while (await loop.api.get("/v1/experiments/good"))["waiting_for"]["rule"] != "hold_for_watch":
                 await asyncio.sleep(0.05)
+        await results_of_the_watch(loop)
         await loop.api.post("/v1/experiments/good/promote")
         ended = await wait_for_end(loop.api, "good")
         assert (ended["conclusion"], ended["promoted"]) == ("promoted", "calm")

@@ -13,9 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.domain.configuration import Config, RouteConfig
 from services.domain.decision import Decision
 from services.domain.experiment import Experiment
+from services.domain.restraint import EVERYWHERE
 from services.routing.apply import apply_decision
-from services.storage import audit, decisions, experiments, routes
+from services.storage import audit, decisions, experiments, freezes, phases, routes
 from services.storage.identifiers import new_id
+from services.storage.paging import Page
 from services.storage.tables import outbox
 
 
@@ -63,8 +65,8 @@ async def test_a_rollback_leaves_the_control(engine: AsyncEngine, canary: Experi
 
     async with engine.connect() as connection:
         stopped = await experiments.get(connection, canary.key)
-        (newest, *_) = await routes.history(connection, canary.route_key)
-        (entry, *_) = await audit.listing(connection)
+        newest = (await routes.history(connection, canary.route_key, Page())).items[0]
+        entry = (await audit.page(connection, Page())).items[0]
     assert (stopped.status, stopped.conclusion) == ("stopped", "rolled_back")
     assert stopped.stopped_at is not None
     assert newest.allocation.weights_bp == {"canary-old": 10_000}
@@ -85,6 +87,61 @@ async def test_a_promotion_makes_the_treatment_stable(engine: AsyncEngine, canar
     assert (state.stable, state.experiment, set(state.variants)) == ("canary-new", None, {"canary-new"})
     async with engine.connect() as connection:
         assert (await experiments.get(connection, canary.key)).conclusion == "promoted"
+
+
+async def test_a_promotion_with_a_holdback_begins_the_watch(engine: AsyncEngine, canary: Experiment) -> None:
+    one = await recorded(engine, decision(canary, "promote", next_share_bp=9_500))
+
+    assert await apply_decision(engine, one.decision_id) == "applied"
+
+    async with engine.connect() as connection:
+        watched = await experiments.get(connection, canary.key)
+        first, second = await phases.of_experiment(connection, canary.experiment_id)
+    assert (watched.status, watched.stage, watched.phase) == ("running", "watch", 2)
+    assert first.ended_at == second.started_at == watched.step_started_at
+    assert (second.split, second.ended_at) == (None, None)
+    (state,) = await published(engine)
+    assert state.stable == "canary-old"
+    assert state.experiment is not None
+    # A promoted variant is not taken away because nobody measures.
+    assert (state.experiment.phase, state.experiment.on_blind) == (2, "hold")
+    assert (state.experiment.treatment, state.experiment.treatment_share_bp) == ("canary-new", 9_500)
+
+    back = await recorded(engine, decision(watched, "rollback"))
+    assert await apply_decision(engine, back.decision_id) == "applied"
+    async with engine.connect() as connection:
+        assert (await experiments.get(connection, canary.key)).conclusion == "rolled_back"
+
+
+@pytest.mark.parametrize("scope", [EVERYWHERE, "chat"])
+@pytest.mark.parametrize(
+    ("action", "actor", "expected"),
+    [
+        ("advance", "policy", "dropped"),
+        ("promote", "policy", "dropped"),
+        ("rollback", "policy", "applied"),
+        ("promote", "admin", "applied"),
+    ],
+)
+async def test_a_freeze_drops_what_the_policy_recorded_before_it(
+    engine: AsyncEngine, canary: Experiment, scope: str, action: str, actor: str, expected: str
+) -> None:
+    one = await recorded(engine, decision(canary, action, actor=actor, next_step=1, next_share_bp=1_000))
+    async with engine.begin() as connection:
+        await freezes.put(connection, scope, actor="admin", reason="launch week")
+
+    assert await apply_decision(engine, one.decision_id) == expected
+    if expected == "dropped":
+        assert "frozen by admin: launch week" in str((await outcome(engine, one)).state_reason)
+        # After the freeze the like of it may be decided for the same allocation.
+        await recorded(engine, replace(one, decision_id=new_id()))
+
+
+async def test_the_freeze_of_another_route_changes_nothing(engine: AsyncEngine, canary: Experiment) -> None:
+    one = await recorded(engine, decision(canary, "promote"))
+    async with engine.begin() as connection:
+        await freezes.put(connection, "other", actor="admin", reason="launch week")
+    assert await apply_decision(engine, one.decision_id) == "applied"
 
 
 async def test_an_advance_begins_the_next_step(engine: AsyncEngine, canary: Experiment) -> None:

@@ -11,6 +11,7 @@ from services.domain.configuration import RouteConfig
 from services.domain.experiment import Experiment
 from services.routing.apply import apply_decision
 from services.storage import audit, experiments, phases, routes
+from services.storage.paging import Page
 from services.storage.tables import allocations
 from tests.integration.routing.test_apply import decision, outcome, published, recorded
 
@@ -101,7 +102,7 @@ async def test_a_promoted_canary_is_the_tests_new_control_in_a_new_phase(
     async with engine.connect() as connection:
         test = await experiments.get(connection, "test")
         first, second = await phases.of_experiment(connection, ab_test.experiment_id)
-        trail = await audit.listing(connection, subject="experiment/test")
+        trail = (await audit.page(connection, Page(), audit.Sought(subject="experiment/test"))).items
         allocation = (await routes.get(connection, "chat")).allocation
     assert (test.status, test.phase, test.control) == ("running", 2, "canary-new")
     assert test.variant_keys == ("canary-new", "short", "long")

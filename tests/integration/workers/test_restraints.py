@@ -112,7 +112,7 @@ async def test_what_was_decided_before_a_freeze_is_dropped_and_decided_anew(
 
 async def test_a_freeze_lets_rollbacks_pass(engine: AsyncEngine) -> None:
     experiment = await start(engine, CanaryDefinition("b", plan=CanaryPlan(**PLAN)))
-    await count(engine, experiment, two(errors=0.5))
+    await count(engine, experiment, two(error=0.5))
     await be_fresh(engine)
     await freeze(engine, experiment.route_key)
     await watch(engine, experiment).evaluate()
@@ -154,12 +154,12 @@ async def test_a_promoted_variant_is_watched_in_a_phase_of_its_own(
     await be_fresh(engine)
     await one.evaluate()
     assert (await shown(engine)).rule == "hold_for_watch"
-    await count(engine, watched, two(errors=errors) if errors else two(), phase=2)
+    await count(engine, watched, two(error=errors) if errors else two(), phase=2)
     async with engine.begin() as connection:
         earlier = "UPDATE experiment_phases SET started_at = now() - interval '31 minutes' WHERE phase = 2"
         await connection.execute(sa.text(earlier))
     await be_fresh(engine)
-    await one.evaluate()
+    await watch(engine, experiment).evaluate()  # another worker: this one knows when the phase began
     assert await apply_all(engine) == ["applied"]
     async with engine.connect() as connection:
         over = await experiments.get(connection, experiment.key)

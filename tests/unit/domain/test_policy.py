@@ -177,7 +177,7 @@ def test_a_promotion_leaves_the_holdback_of_the_plan() -> None:
     assert (judgement.action, judgement.next_share_bp) == ("promote", 9_000)
 
 
-ACTS = [Act(action, "some_rule", "because") for action in ("advance", "promote", "rollback")]  # type: ignore[arg-type]
+ACTS = [Act(action, "some_rule", "because") for action in ("advance", "promote", "rollback")]
 
 
 @pytest.mark.parametrize("act", ACTS, ids=lambda act: act.action)

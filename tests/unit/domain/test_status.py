@@ -59,6 +59,9 @@ def test_a_filtered_answer(http_status: int, status: OutcomeStatus) -> None:
 
 def test_errors_of_the_variant() -> None:
     assert {
+        S.CALLER_ERROR,
+        S.REJECTED,
+        S.CALLER_GAVE_UP,
         S.PROVIDER_ERROR,
         S.TIMEOUT,
         S.CONNECTION_FAILED,
@@ -70,7 +73,8 @@ def test_errors_of_the_variant() -> None:
 
 
 def test_what_is_asked_of_the_next_endpoint() -> None:
-    assert {S.STREAM_BROKEN} == ERROR_STATUSES - FAILOVER_STATUSES
+    stay = {S.CALLER_ERROR, S.REJECTED, S.CALLER_GAVE_UP, S.STREAM_BROKEN}
+    assert stay == ERROR_STATUSES - FAILOVER_STATUSES
     assert FAILOVER_STATUSES <= ERROR_STATUSES
 
 

@@ -47,7 +47,7 @@ class Tables:
             _add(self.routes[row[:3]], row[3:])
         for chunk in delta.seal_units():
             self.chunks[chunk.experiment_id, chunk.phase, chunk.event][chunk.chunk] = chunk.units
-        self.exposed.update(exposure[:3] for exposure in delta.exposures)
+        self.exposed.update((one.to.experiment_id, one.to.phase, one.unit_hash) for one in delta.exposures)
 
     def claim(self) -> Partition:
         """Read everything back, as a new owner does."""

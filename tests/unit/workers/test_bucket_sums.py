@@ -336,7 +336,41 @@ def test_a_column_that_an_older_row_lacks_begins_at_zero() -> None:
     stored = BucketRow(0, "", 0, PARTITIONS, ("error",), np.full((1, 2, 256), 7, np.int64), {})
     sums.load([key], {key: stored})
     (place,) = sums._places
-    place.touch(0.0)
+    sums._places.touch(np.array([place.number]), 0.0)
     (row,) = sums.take([0])
     assert row.columns == ("units", "error")
     assert row.sums.sum(axis=(1, 2)).tolist() == [0, 7 * 512]
+
+
+def test_beyond_their_memory_sums_that_were_idle_longest_are_forgotten_if_they_are_written() -> None:
+    plans = Plans(Endings())
+    plans._plans = {TEST: Plan((Column("units", "units"), Column("error", "error")))}
+    sums = BucketSums(PARTITIONS, plans)
+    keys = [SumsKey(0, TEST, 1, variant, "") for variant in range(4)]
+    sums.load(keys, {})
+    for age, key in enumerate(reversed(keys)):
+        sums._places.touch(np.array([sums._places[key].number]), -float(age))
+    one = sums.bytes // 4
+    assert one == 8 * 2 * 2 * 256
+    sums.forget_idle(0.0, 0)
+    assert sums.bytes == 4 * one  # Nothing is written yet.
+    sums.take([0])
+    sums._places.touch(np.array([sums._places[keys[0]].number]), -9.0)
+    sums.forget_idle(0.0, 2 * one)
+    assert [place.key.variant_index for place in sums._places] == [0, 3]
+    assert sums.bytes == 2 * one
+
+
+def test_forgotten_sums_leave_their_place_to_others_and_nothing_in_it() -> None:
+    plans = Plans(Endings())
+    plans._plans = {TEST: Plan((Column("units", "units"),))}
+    sums = BucketSums(PARTITIONS, plans)
+    first, second = SumsKey(0, TEST, 1, 0, ""), SumsKey(0, TEST, 1, 1, "")
+    sums.load([first], {first: BucketRow(0, "", 0, PARTITIONS, ("units",), np.ones((1, 2, 256), int), {})})
+    old = sums._places[first]
+    sums.forget_idle(0.0, 0)
+    sums.load([second], {})
+    new = sums._places[second]
+    assert not old.alive
+    assert (new.number, new.start) == (old.number, old.start)
+    assert not sums._places.view(new).any()

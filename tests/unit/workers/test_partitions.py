@@ -121,7 +121,7 @@ def count_one(tables: Tables, units: dict[tuple[object, ...], set[int]], outcome
         ):
             tables.experiments[key][index] += number
         if first and outcome.unit_source is not UnitSource.REQUEST:
-            tables.exposed[assigned.experiment_id, assigned.phase, outcome.unit_hash - 2**64] += 1
+            tables.exposed[assigned.experiment_id, assigned.phase, outcome.unit_hash] += 1
 
 
 STEPS = st.lists(st.sampled_from(["count", "count", "count", "flush", "crash", "repeat"]), max_size=40)
