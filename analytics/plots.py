@@ -1,25 +1,28 @@
 """Figures of an experiment, drawn from the frames of `analytics.report`.
 
 Every function returns a `matplotlib.figure.Figure` of its own and touches no state of pyplot. Each figure
-says in its title whether what it shows may be looked at at any time.
+says in its title whether what it shows may be looked at at any time. Few points are drawn as points, and
+where there are none the figure says so.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter, StrMethodFormatter
+from matplotlib.ticker import PercentFormatter
 
-CONTROL = "#5b6770"
-PALETTE = ("#0b6e99", "#c8553d", "#6a994e", "#7b5ea7", "#d4a017", "#3d5a80", "#9c6644", "#2a9d8f", "#bc4b8a")
-FAINT = "#d7dbde"
+from analytics.axes import duration_axis, in_readable_unit, time_axis
+from analytics.marks import CONTROL, FAINT, PALETTE, draw_band, say, style, to_its_end, without_data
+
 ALWAYS = "may be looked at at any time"
 ONCE = "to be looked at once, at the planned end"
 _POINT_SIZE = 5.0
+_SENTENCE_WIDTH = 84
 
 
 def forest(differences: pd.DataFrame, *, title: str = "Treatment against control") -> Figure:
@@ -37,6 +40,10 @@ def forest(differences: pd.DataFrame, *, title: str = "Treatment against control
     axes.set_yticks(range(len(rows)), [_label(row) for _, row in rows.iterrows()])
     axes.set_ylim(-0.7, len(rows) - 0.3)
     axes.set_title(f"{title}\n{_when(rows)}", loc="left", fontsize=10)
+    if not rows["point"].notna().any():
+        axes.xaxis.set_visible(False)
+        axes.spines["bottom"].set_visible(False)
+        return figure
     relative = bool((rows["statistic"] == "relative_difference").all())
     axes.set_xlabel("difference, % of the control's mean" if relative else "difference, in the metric's unit")
     if relative:
@@ -53,21 +60,26 @@ def interval_course(course: pd.DataFrame, *, title: str, relative: bool = True) 
         relative: whether the difference is a fraction of the control's mean.
     """
     figure, axes = _figure()
+    axes.set_title(f"{title}\n{_when(course)}", loc="left", fontsize=10)
+    seen = course[course["point"].notna()]
+    if seen.empty:
+        return without_data(figure, axes)
     axes.axhline(0.0, color=CONTROL, linewidth=1.0)
-    axes.fill_between(course["recorded_at"], course["lower"], course["upper"], color=PALETTE[0], alpha=0.18)
-    axes.plot(course["recorded_at"], course["point"], color=PALETTE[0], linewidth=1.8)
-    _fit_to_most(axes, course)
-    decisions = course[course["occasion"] == "decision"]
+    draw_band(axes, seen["recorded_at"], seen)
+    axes.plot(
+        seen["recorded_at"], seen["point"], style(seen), color=PALETTE[0], linewidth=1.8, markersize=4.0
+    )
+    _fit_to_most(axes, seen)
+    decisions = seen[seen["occasion"] == "decision"]
     axes.plot(
         decisions["recorded_at"], decisions["point"], "o", color=PALETTE[1], label="a decision was made"
     )
     if len(decisions):
         axes.legend(frameon=False, fontsize=8)
-    axes.set_title(f"{title}\n{_when(course)}", loc="left", fontsize=10)
     axes.set_ylabel("difference, % of the control's mean" if relative else "difference, in the metric's unit")
     if relative:
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-    _date_axis(axes)
+    time_axis(axes, seen["recorded_at"])
     return figure
 
 
@@ -86,13 +98,14 @@ def canary_evidence(evidence: pd.DataFrame, *, alpha_rollback: float, alpha_prom
         ("not_worse", PALETTE[2], "not worse (promote)", alpha_promote),
     )
     for column, color, label, alpha in tests:
-        axes.plot(evidence["minute"], evidence[column], color=color, linewidth=1.8, label=label)
+        axes.plot(evidence["minute"], evidence[column], style(evidence), color=color, linewidth=1.8,
+                  markersize=4.0, label=label)  # fmt: skip
         axes.axhline(-np.log10(alpha), color=color, linewidth=1.0, linestyle="--")
     axes.set_ylabel("evidence, log10 of the e-value")
     axes.set_title(f"Evidence about the treatment's errors\ndecides at the dashed line; {ALWAYS}",
                    loc="left", fontsize=10)  # fmt: skip
     axes.legend(frameon=False, fontsize=8, loc="upper left")
-    _date_axis(axes)
+    time_axis(axes, to_its_end(evidence)["minute"])
     return figure
 
 
@@ -107,25 +120,33 @@ def error_rates(rates: pd.DataFrame, difference: pd.DataFrame, *, window_minutes
     figure = Figure(figsize=(7.2, 5.2), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True)
     for role, color in (("control", CONTROL), ("treatment", PALETTE[1])):
-        above.plot(rates["minute"], rates[role], color=color, linewidth=1.6, label=role)
+        label = role if rates[role].notna().any() else f"{role}: no requests"
+        above.plot(rates["minute"], rates[role], style(rates), color=color, linewidth=1.6, markersize=4.0,
+                   label=label)  # fmt: skip
     above.set_ylabel("error rate, % of requests")
     above.set_title(f"Error rates, rolling over {window_minutes} minutes (a description, not a test)",
                     loc="left", fontsize=10)  # fmt: skip
     above.legend(frameon=False, fontsize=8)
     below.axhline(0.0, color=CONTROL, linewidth=1.0)
-    below.fill_between(difference["minute"], difference["lower"], difference["upper"], color=PALETTE[0],
-                       alpha=0.2, step="post")  # fmt: skip
+    if difference.empty:
+        say(below, "too little was counted for an interval", 0.0)
+    else:
+        draw_band(below, difference["minute"], difference, step="post")
     below.set_ylabel("treatment − control, points")
     below.set_title(f"Interval for the difference of first requests: {ALWAYS}", loc="left", fontsize=10)
     for axes in (above, below):
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
         _tidy(axes)
-    _date_axis(below)
+    time_axis(below, rates["minute"])
     return figure
 
 
 def distribution(
-    distribution: pd.DataFrame, *, source: str = "latency", control: str | None = None
+    distribution: pd.DataFrame,
+    *,
+    source: str = "latency",
+    control: str | None = None,
+    variants: Sequence[str] = (),
 ) -> Figure:
     """The distribution of latencies by variant, as the share of requests within a time.
 
@@ -133,22 +154,28 @@ def distribution(
         distribution: from `analytics.report.distribution`.
         source: what it is of, for the label.
         control: the variant that is drawn in grey.
+        variants: those that are to be named even where nothing was measured.
     """
+    name = source.replace("_", " ")
     figure, axes = _figure()
+    axes.set_title(f"Distribution of {name} (a description, not a test)", loc="left", fontsize=10)
+    if distribution.empty:
+        return without_data(figure, axes)
+    values, unit = in_readable_unit(distribution["seconds"].to_numpy(np.float64))
     colors = iter(PALETTE)
-    for variant, rows in distribution.groupby("variant_key"):
+    for variant in sorted({*distribution["variant_key"], *variants}):
         color = CONTROL if variant == control else next(colors)
-        axes.plot(rows["seconds"], rows["level"], color=color, linewidth=1.6, label=str(variant))
-    axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axes.set_xlabel(f"{source.replace('_', ' ')}, seconds (values within 1 %)")
+        of_variant = (distribution["variant_key"] == variant).to_numpy()
+        _draw_distribution(
+            axes, values[of_variant], distribution["level"][of_variant], variant, color, values.max()
+        )
+    duration_axis(axes, values)
+    axes.set_xlabel(f"{name}, {unit} (values within 1 %)")
     axes.set_ylabel("requests within that time, %")
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     for level in (0.5, 0.95):
         axes.axhline(level, color=FAINT, linewidth=0.8, zorder=0)
-    axes.set_title(f"Distribution of {source.replace('_', ' ')} (a description, not a test)",
-                   loc="left", fontsize=10)  # fmt: skip
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
     return figure
 
 
@@ -174,17 +201,21 @@ def _tidy(axes: Axes) -> None:
     axes.tick_params(labelsize=8)
 
 
-def _date_axis(axes: Axes) -> None:
-    locator = AutoDateLocator(tz="UTC")  # type: ignore[no-untyped-call]
-    axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz="UTC"))  # type: ignore[no-untyped-call]
-    axes.set_xlabel("UTC")
+def _draw_distribution(
+    axes: Axes, values: np.ndarray, levels: pd.Series, variant: str, color: str, largest: float
+) -> None:
+    """Steps from 0 at the smallest value to 1, which it keeps to the right edge."""
+    if not len(values):
+        axes.plot([], [], color=color, linewidth=1.6, label=f"{variant}: no values")
+        return
+    axes.plot([values[0], *values, largest], [0.0, *levels, 1.0], color=color, linewidth=1.6,
+              drawstyle="steps-post", label=variant)  # fmt: skip
 
 
 def _draw_interval(axes: Axes, place: float, row: pd.Series) -> None:
     point, lower, upper = (float(str(row[name])) for name in ("point", "lower", "upper"))
     if np.isnan(point):
-        axes.text(0.0, place, f"  {row['insufficient']}", va="center", fontsize=7, color=CONTROL)
+        say(axes, fill(str(row["insufficient"]), _SENTENCE_WIDTH), place)
         return
     color = PALETTE[0] if row["clear"] else CONTROL
     style = "-" if row["always_valid"] else ":"
@@ -197,12 +228,15 @@ def _fit_to_most(axes: Axes, course: pd.DataFrame) -> None:
     limits = course[["lower", "upper"]].to_numpy(np.float64)
     if np.isfinite(limits).any():
         low, high = np.nanquantile(limits[:, 0], 0.1), np.nanquantile(limits[:, 1], 0.9)
-        axes.set_ylim(min(1.3 * low, -0.1 * high), max(1.3 * high, -0.1 * low))
+        bottom, top = min(1.3 * low, -0.1 * high), max(1.3 * high, -0.1 * low)
+        if bottom < top:
+            axes.set_ylim(bottom, top)
 
 
 def _draw_share(axes: Axes, evidence: pd.DataFrame) -> None:
     shares = axes.twinx()
-    shares.fill_between(evidence["minute"], evidence["share"], color=FAINT, alpha=0.6, step="post")
+    until = to_its_end(evidence)
+    shares.fill_between(until["minute"], until["share"], color=FAINT, alpha=0.6, step="post")
     shares.set_ylim(0.0, 1.0)
     shares.yaxis.set_major_formatter(PercentFormatter(1.0))
     shares.set_ylabel("treatment's share of traffic", color=CONTROL)

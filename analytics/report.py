@@ -237,7 +237,7 @@ def distribution(sketches: pd.DataFrame, *, source: str = "latency") -> pd.DataF
     return pd.concat(parts, ignore_index=True)
 
 
-HARMFUL = ("missing", "dead_lettered", "lost_records", "multiply_exposed")
+HARMFUL = ("missing", "dead_lettered", "lost_records", "multiply_exposed", "unreadable_feedback")
 """What takes evidence away or mixes it up. Duplicates were dropped, and late reports still count."""
 
 

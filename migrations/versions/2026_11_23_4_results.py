@@ -156,7 +156,7 @@ def _create_definitions() -> None:
         _count("n"),
         sa.CheckConstraint(
             "kind IN ('multiply_exposed', 'late_outcomes', 'late_feedback', 'duplicate_feedback', "
-            "'feedback')",
+            "'feedback', 'unread_feedback', 'unreadable_feedback')",
             name=op.f("ck_data_quality_counts_kind"),
         ),
         sa.PrimaryKeyConstraint("experiment_id", "phase", "kind", name=op.f("pk_data_quality_counts")),

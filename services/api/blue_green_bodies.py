@@ -120,10 +120,10 @@ class NewBlueGreen(Body):
 
 
 class RollbackBody(VerbBody):
-    """Whether to go back to a slot that is not healthy."""
+    """Whether to go back to a slot that may not be healthy."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"reason": "customers complain"}})
     override: bool = Field(
         default=False,
-        description="Of a blue-green deployment: go back although the previous slot is not healthy",
+        description="Of a blue-green deployment: go back at once, without checking the previous slot",
     )

@@ -31,7 +31,7 @@ async def show_health(key: str, database: Database) -> HealthView:
 async def check_health(key: str, transaction: Acting, deployments: Deploying) -> HealthView:
     """Check the idle slot now: before the switch the new variant, after it the one to go back to. The answer
     comes when the checks are done. Real requests are sent through a gateway; they are in no statistics."""
-    await deployments.check(transaction, key, "by_hand")
+    await deployments.check(transaction, key)
     return await _health(transaction.connection, key)
 
 

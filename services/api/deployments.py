@@ -26,7 +26,7 @@ from services.api.transactions import Transaction
 from services.api.waiting import view_experiment
 from services.domain.allocation import Allocation
 from services.domain.errors import Conflict
-from services.domain.experiment import Experiment
+from services.domain.experiment import Experiment, Stage
 from services.domain.health_check import HealthRun, Occasion
 from services.domain.lifecycle import check_verb
 from services.storage import audit, experiments, health_checks, routes
@@ -49,29 +49,25 @@ class Deployments:
         async with self._apart(transaction) as own:
             change = await changing(own, key, "start", reason)
             await blue_greens.start(change)
-        await self.check(transaction, key, "start")
+        deployed = await experiments.get(transaction.connection, key)
+        await self._checked(transaction, deployed, "start")
         return await _view(transaction.connection, key)
 
-    async def check(self, transaction: Transaction, key: str, occasion: Occasion) -> HealthRun:
+    async def check(self, transaction: Transaction, key: str) -> HealthRun:
         """Run the checks of the idle slot's variant now, and keep what they found."""
-        experiment = await experiments.get(transaction.connection, key)
+        experiment = await self._seen(transaction, key)
         check_verb("health", experiment)
-        allocation = (await routes.get(transaction.connection, experiment.route_key)).allocation
-        await allow_idle(transaction.connection, experiment.blue_green.checks_within_seconds + _GRACE_SECONDS)
-        run = await self._run(experiment, allocation, occasion)
-        async with self._apart(transaction) as own:
-            await health_checks.record(own.connection, experiment.experiment_id, run)
-        return run
+        return await self._checked(transaction, experiment, "by_hand")
 
     async def switch(self, transaction: Transaction, key: str, reason: str) -> ExperimentView:
         """Check once more, and switch to what is deployed. Raises Conflict where it is not healthy."""
-        experiment = await experiments.get(transaction.connection, key)
+        experiment = await self._seen(transaction, key)
         check_verb("switch", experiment)
         treatment = experiment.blue_green.treatment
         before = await health_checks.newest(transaction.connection, experiment.experiment_id, treatment)
         if before is None or not before.passed:
             raise Conflict(_unhealthy(experiment, before))
-        now = await self.check(transaction, key, "switch")
+        now = await self._checked(transaction, experiment, "switch")
         if not now.passed:
             raise Conflict(_unhealthy(experiment, now))
         change = await changing(transaction, key, "switch", reason)
@@ -80,31 +76,45 @@ class Deployments:
 
     async def check_way_back(
         self, transaction: Transaction, key: str, reason: str, *, override: bool
-    ) -> None:
+    ) -> Stage:
         """Raise Conflict where a rollback would give everybody to a variant that is not healthy.
 
-        With ``override`` that is noted in the audit instead. Before the switch nobody is moved by a rollback.
+        With ``override`` nothing is checked, and that is noted in the audit. Before the switch nobody is moved
+        by a rollback, so there is nothing to check. Returns the stage that this was found at.
         """
-        experiment = await experiments.get(transaction.connection, key)
+        experiment = await self._seen(transaction, key)
         check_verb("rollback", experiment)
         if experiment.stage != "watch":
-            return
-        run = await self.check(transaction, key, "rollback")
-        if run.passed:
-            return
-        if not override:
+            return experiment.stage
+        if override:
+            await _note_override(transaction, experiment, reason)
+            return experiment.stage
+        run = await self._checked(transaction, experiment, "rollback")
+        if not run.passed:
             raise Conflict(
                 f"cannot rollback {key!r}: variant {run.variant!r} in slot {run.slot}, which would serve "
                 f'everybody, is not healthy: {run.sentence}; mend it, or send {{"override": true}}'
             )
-        await audit.record(
-            transaction.connection,
-            actor=transaction.actor,
-            action="override",
-            subject=f"experiment/{key}",
-            after={"verb": "rollback", "slot": run.slot, "variant": run.variant, "health": run.sentence},
-            reason=reason,
-        )
+        return experiment.stage
+
+    async def _seen(self, transaction: Transaction, key: str) -> Experiment:
+        """Return the experiment, where it is as the caller has seen it: before real requests are sent."""
+        experiment = await experiments.get(transaction.connection, key)
+        if transaction.if_match is not None:
+            transaction.check_seen(await view_experiment(transaction.connection, experiment))
+        return experiment
+
+    async def _checked(
+        self, transaction: Transaction, experiment: Experiment, occasion: Occasion
+    ) -> HealthRun:
+        """Run the checks and keep what they found, whatever the request comes to."""
+        allocation = (await routes.get(transaction.connection, experiment.route_key)).allocation
+        within = experiment.blue_green.checks_within_seconds
+        await allow_idle(transaction.connection, within + _GRACE_SECONDS)
+        run = await self._run(experiment, allocation, occasion)
+        async with self._apart(transaction) as own:
+            await health_checks.record(own.connection, experiment.experiment_id, run)
+        return run
 
     async def _run(self, experiment: Experiment, allocation: Allocation, occasion: Occasion) -> HealthRun:
         variant = allocation.idle_variant
@@ -154,4 +164,21 @@ def _unhealthy(experiment: Experiment, run: HealthRun | None) -> str:
     return (
         f"cannot switch {experiment.key!r}: variant {run.variant!r} in slot {run.slot} is not healthy: "
         f"{run.sentence}; mend it and {health}, or /rollback takes it away"
+    )
+
+
+async def _note_override(transaction: Transaction, experiment: Experiment, reason: str) -> None:
+    previous = experiment.control
+    known = await health_checks.newest(transaction.connection, experiment.experiment_id, previous)
+    await audit.record(
+        transaction.connection,
+        actor=transaction.actor,
+        action="override",
+        subject=f"experiment/{experiment.key}",
+        after={
+            "verb": "rollback",
+            "variant": previous,
+            "health": "never checked" if known is None else known.sentence,
+        },
+        reason=reason,
     )

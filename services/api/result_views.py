@@ -108,6 +108,8 @@ class DataQuality(BaseModel):
     late_feedback: int = 0
     duplicate_feedback: int = 0
     feedback: int = 0
+    unread_feedback: int = 0
+    unreadable_feedback: int = 0
     outcomes_missing: int
     outcomes_lost: int
     duplicates_dropped: int

@@ -18,6 +18,8 @@ from services.api.schemas import PromoteBody, ShareBody, VerbBody
 from services.api.transactions import Acting, Route, Transaction
 from services.api.views import DecisionView
 from services.api.waiting import view_experiment
+from services.domain.errors import Conflict
+from services.domain.experiment import Stage
 from services.domain.lifecycle import Verb
 from services.storage import experiments
 
@@ -96,11 +98,14 @@ async def rollback(
     """Decide by hand that the control serves everything again. Routing applies the decision.
 
     After the switch of a blue-green deployment the previous slot is checked first; where it is not healthy,
-    it takes `"override": true` to go back."""
+    it takes `"override": true` to go back, which goes back unchecked."""
     asked = body or RollbackBody()
+    checked_at: Stage | None = None
     if (await experiments.get(transaction.connection, key)).kind == "blue_green":
-        await deployments.check_way_back(transaction, key, asked.reason, override=asked.override)
+        checked_at = await deployments.check_way_back(transaction, key, asked.reason, override=asked.override)
     change = await changing(transaction, key, "rollback", asked.reason)
+    if checked_at not in (None, change.experiment.stage):
+        raise Conflict(f"{key!r} was switched to in the meantime; look at it and try again")
     return DecisionView.of(await decide(change, "rollback"))
 
 

@@ -44,9 +44,12 @@ def write(by_name: Frames, out: Path, *, formats: frozenset[str], figures: bool)
     """Write frames and figures into a directory, and return a summary."""
     out.mkdir(parents=True, exist_ok=True)
     written = frames.write(by_name, out, formats)
+    lines = summary(by_name)
     if figures:
-        written += draw(by_name, out)
-    return "\n".join([*summary(by_name), f"{len(written)} files in {out}"])
+        drawn = draw(by_name)
+        written += _save(drawn, out)
+        lines += _not_drawn(drawn)
+    return "\n".join([*lines, f"{len(written)} files in {out}"])
 
 
 def summary(by_name: Frames) -> list[str]:
@@ -65,40 +68,60 @@ def summary(by_name: Frames) -> list[str]:
     return lines
 
 
-def draw(by_name: Frames, out: Path) -> list[Path]:
-    """Draw what there are data for, as PNG and SVG, and return the files."""
-    figures = {}
+def draw(by_name: Frames) -> dict[str, Figure | None]:
+    """Draw what there are data for. A figure that would show nothing is None."""
     present = {name: _present(frame) for name, frame in by_name.items()}
-    control = str(by_name["experiments"].iloc[0]["control"])
+    experiment = by_name["experiments"].iloc[0]
     differences = report.results(present["experiment_results"], method="sequential")
+    figures: dict[str, Figure | None] = {}
     if len(differences):
-        figures["differences"] = plots.forest(differences)
+        figures["differences"] = plots.forest(differences) if _has_points(differences) else None
     for metric, variant in differences[["metric", "variant"]].itertuples(index=False):
         course = report.course(present["experiment_results_history"], metric=metric, variant=variant)
-        if len(course):
-            figures[f"course_{metric}_{variant}"] = plots.interval_course(
-                course, title=f"{metric}, {variant}"
-            )
+        title = f"{metric}, {variant}"
+        drawn = plots.interval_course(course, title=title) if _has_points(course) else None
+        figures[f"course_{metric}_{variant}"] = drawn
     if len(present["canary_health_by_minute"]):
-        figures |= _canary_figures(by_name["experiments"].iloc[0], present["canary_health_by_minute"])
+        figures |= _canary_figures(experiment, present["canary_health_by_minute"])
     for source in present["sketches"]["source"].unique():
-        distribution = report.distribution(present["sketches"], source=source)
-        figures[source] = plots.distribution(distribution, source=source, control=control)
+        figures[source] = plots.distribution(
+            report.distribution(present["sketches"], source=source),
+            source=source,
+            control=str(experiment["control"]),
+            variants=by_name["experiment_variants"]["variant_key"].tolist(),
+        )
+    return figures
+
+
+def _has_points(frame: pd.DataFrame) -> bool:
+    return bool(frame["point"].notna().any())
+
+
+def _save(figures: Mapping[str, Figure | None], out: Path) -> list[Path]:
     written = []
     for name, figure in figures.items():
+        if figure is None:
+            continue
         for suffix in FIGURE_FORMATS:
             written.append(out / f"{name.replace('/', '_')}.{suffix}")
             plots.save(figure, written[-1])
     return written
 
 
-def _canary_figures(experiment: pd.Series, by_minute: pd.DataFrame) -> dict[str, Figure]:
+def _not_drawn(figures: Mapping[str, Figure | None]) -> list[str]:
+    empty = ", ".join(name for name, figure in figures.items() if figure is None)
+    return [f"not drawn, nothing recorded yet: {empty}"] if empty else []
+
+
+def _canary_figures(experiment: pd.Series, by_minute: pd.DataFrame) -> dict[str, Figure | None]:
     definition = json.loads(experiment["definition"])
     plan, policy = definition.get("plan", {}), definition.get("policy", {})
     defaults, planned = SequentialPolicy(), CanaryDefinition(treatment="").plan.planned_duration_minutes
     margin = policy.get("margin_promote", defaults.margin_promote)
     difference = report.canary_difference(by_minute)
-    figures = {"error_rates": plots.error_rates(report.error_rates(by_minute), difference)}
+    figures: dict[str, Figure | None] = {
+        "error_rates": plots.error_rates(report.error_rates(by_minute), difference)
+    }
     evidence = report.canary_evidence(
         by_minute, planned_minutes=plan.get("planned_duration_minutes", planned), margin_promote=margin
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import msgspec
@@ -65,7 +65,8 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     - ``mean`` per request: the sum of the source over the requests that have it, by their number;
       per unit: the sum by the number of exposed units.
     - ``proportion`` per request: the share of requests (of reports, for feedback) where the source is true;
-      per unit: the share of exposed units with at least one.
+      per unit: the share of exposed units with at least one. A report is true where its value is ``true`` or
+      1 and not where it is ``false`` or 0; any other value is no yes or no and left out.
     - ``ratio``: the sum of the source by the sum of ``denominator``.
     - ``quantile``: the value below which the fraction ``quantile`` of requests lies.
     """
@@ -157,13 +158,18 @@ class Column:
     """What is summed for an experiment, for each variant and analysis bucket: ``n`` values, and their sum.
 
     ``first_of_unit``: the sum counts units with at least one true value, instead of values.
-    ``cap`` is in the source's whole numbers.
+    ``cap`` is in the source's whole numbers. ``yes_or_no``: of reports, only 0 and 1 are values.
     """
 
     key: str
     source: str
     cap: int | None = None
     first_of_unit: bool = False
+    yes_or_no: bool = False
+
+    def takes(self, micros: int) -> bool:
+        """Say whether a report of so many millionths is a value of this column."""
+        return not self.yes_or_no or micros in (0, FEEDBACK_SCALE)
 
 
 UNITS = Column("units", "units")
@@ -185,10 +191,12 @@ def column_of(metric: Metric) -> Column:
 def columns_for(metrics: Iterable[Metric]) -> tuple[Column, ...]:
     """Return what is summed for an experiment with these metrics: units, every built-in source, and theirs.
 
-    The order is fixed by the definitions: the position of a column is its row in the stored sums.
+    The order is fixed by the definitions: the position of a column is its row in the stored sums. Where one
+    metric reads a feedback as a share, it is a yes or no for every metric that reads it.
     """
+    known = tuple(metrics)
     columns = {column.key: column for column in (UNITS, *_ALWAYS)}
-    for metric in metrics:
+    for metric in known:
         if metric.kind == "quantile":
             continue
         numerator = column_of(metric)
@@ -196,7 +204,13 @@ def columns_for(metrics: Iterable[Metric]) -> tuple[Column, ...]:
             columns.setdefault(numerator.key, numerator)
         if metric.denominator and metric.denominator != "requests":
             columns.setdefault(metric.denominator, Column(metric.denominator, metric.denominator))
-    return tuple(columns.values())
+    shares = {metric.source for metric in known if metric.kind == "proportion"}
+    return tuple(
+        replace(column, yes_or_no=True)
+        if column.source in shares and column.source.startswith(FEEDBACK)
+        else column
+        for column in columns.values()
+    )
 
 
 SKETCHED = ("latency", "first_token")

@@ -2,7 +2,7 @@
 
 Units are randomised, so what callers do wrong meets every variant alike, and a difference is the variant's
 doing: a model that knows no ``temperature`` refuses as the caller's fault what the control takes. Therefore
-everything counts as an error in which the caller asked for an answer and got none, whoever seems to be to blame.
+everything counts as an error in which a caller asked for an answer and got none, whoever seems to blame.
 
 This module is the only place that decides it. docs/errors.md prints the table, and a test holds the two
 together.

@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.domain.bucket_table import Integers
 from services.storage.buckets import STORED, Sketches
 from services.storage.claims import Fenced, UnitEvent
+from services.storage.counting import QualityCount, add_quality
 
 ROWS_AT_ONCE = 32
 """How many rows are packed and sent with one statement: between them others have their turn."""
@@ -69,6 +70,7 @@ class BucketFlush:
     advances: list[BucketAdvance] = field(default_factory=list)
     ledgers: list[LedgerSizes] = field(default_factory=list)
     sums: list[SumsToWrite] = field(default_factory=list)
+    quality: list[QualityCount] = field(default_factory=list)
 
 
 async def write(connection: AsyncConnection, flush: BucketFlush) -> None:
@@ -78,6 +80,8 @@ async def write(connection: AsyncConnection, flush: BucketFlush) -> None:
         await connection.execute(_LEDGERS, {"topic": flush.topic, **_ledger_columns(flush.ledgers)})
     for start in range(0, len(flush.sums), ROWS_AT_ONCE):
         await connection.execute(_SUMS, _sum_columns(flush.sums[start : start + ROWS_AT_ONCE]))
+    # Rows that other partitions add to as well: locked for the shortest time.
+    await add_quality(connection, flush.quality)
 
 
 _ADVANCE = sa.text("""

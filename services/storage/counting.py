@@ -95,7 +95,15 @@ class RouteCount(NamedTuple):
     completion_tokens: int
 
 
-QualityKind = Literal["multiply_exposed", "late_outcomes", "late_feedback", "duplicate_feedback", "feedback"]
+QualityKind = Literal[
+    "multiply_exposed",
+    "late_outcomes",
+    "late_feedback",
+    "duplicate_feedback",
+    "feedback",
+    "unread_feedback",
+    "unreadable_feedback",
+]
 
 
 class QualityCount(NamedTuple):
@@ -134,7 +142,12 @@ async def write_values(connection: AsyncConnection, flush: Flush) -> None:
     await copy_exposures(connection, flush.exposures)
     await _insert(connection, _EXPERIMENTS, sorted(flush.experiments))
     await _insert(connection, _ROUTES, sorted(flush.routes))
-    await _insert(connection, _QUALITY, sorted(flush.quality))
+    await add_quality(connection, flush.quality)
+
+
+async def add_quality(connection: AsyncConnection, counts: Sequence[QualityCount]) -> None:
+    """Add to what was noticed about the data, always in the same order: nobody waits in a circle."""
+    await _insert(connection, _QUALITY, sorted(counts))
 
 
 def is_refusal(error: Exception) -> bool:

@@ -426,7 +426,8 @@ data_quality_counts = sa.Table(
     sa.Column("kind", sa.Text, primary_key=True),
     _count("n"),
     sa.CheckConstraint(
-        "kind IN ('multiply_exposed', 'late_outcomes', 'late_feedback', 'duplicate_feedback', 'feedback')",
+        "kind IN ('multiply_exposed', 'late_outcomes', 'late_feedback', 'duplicate_feedback', 'feedback', "
+        "'unread_feedback', 'unreadable_feedback')",
         name="kind",
     ),
     comment="What was noticed about an experiment's data while counting it.",

@@ -12,14 +12,15 @@ import numpy as np
 from services.domain.bucket_table import WHOLE, Integers
 from services.storage.bucket_writing import SumsToWrite
 from services.storage.buckets import BucketRow, Sketches, SumsKey
+from services.storage.counting import QualityCount
 from services.storage.segments import SegmentValue
 from services.workers.cells import Cells, sketches_of
 from services.workers.lines import Line
-from services.workers.observations import Columns
+from services.workers.observations import Columns, Report
 from services.workers.places import Place, Places
 from services.workers.plans import Plan, Plans, attribute_value
 from services.workers.sketches import Gathered
-from services.workers.sums import Pairs, add_outcomes, add_report
+from services.workers.sums import NotSummed, Pairs, add_outcomes, add_report, not_summed
 
 IDLE_SECONDS = 600.0
 """After how long sums to which nothing was added are forgotten; they are loaded again when needed."""
@@ -32,11 +33,13 @@ class BucketSums:
         self._plans = plans
         self._places = Places(partitions)
         self._gathered = Gathered()
+        self._not_summed: Counter[tuple[int, UUID, int, NotSummed]] = Counter()
 
     def clear(self) -> None:
         """Forget everything."""
         self._places.clear()
         self._gathered = Gathered()
+        self._not_summed.clear()
 
     def unknown_experiments(self, columns: Columns) -> set[UUID]:
         """Return the experiments whose plans are needed."""
@@ -73,6 +76,7 @@ class BucketSums:
         if len(columns.groups):
             self._add_outcomes(columns, now)
         for report in columns.observations.reports:
+            self._note_unless_summed(report)
             for segment in (WHOLE, *self._segments(report.line, report.attributes)):
                 place = self._places[_key(report.line, segment)]
                 add_report(self._places, report, place)
@@ -87,6 +91,14 @@ class BucketSums:
         changed = [place for place in self._places.dirty() if place.key.partition in wanted]
         noted = self._gathered.hand_over(changed)
         return [self._taken(place, cells) for place, cells in zip(changed, noted, strict=True)]
+
+    def take_noticed(self, partitions: Iterable[int]) -> list[QualityCount]:
+        """Return how many reports of these partitions are in no sum, since it was taken last."""
+        wanted = set(partitions)
+        noticed: Counter[tuple[UUID, int, NotSummed]] = Counter()
+        for key in [key for key in self._not_summed if key[0] in wanted]:
+            noticed[key[1:]] += self._not_summed.pop(key)
+        return [QualityCount(*key, n) for key, n in noticed.items()]
 
     @property
     def bytes(self) -> int:
@@ -105,6 +117,12 @@ class BucketSums:
     def changed(self) -> Counter[int]:
         """Return how many sums changed in each partition."""
         return Counter(place.key.partition for place in self._places.dirty())
+
+    def _note_unless_summed(self, report: Report) -> None:
+        line = report.line
+        reason = not_summed(report, self._plan(line).columns)
+        if reason is not None:
+            self._not_summed[line.partition, line.experiment_id, line.phase, reason] += 1
 
     def _taken(self, place: Place, noted: Cells) -> SumsToWrite:
         self._places.taken(place)

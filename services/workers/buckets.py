@@ -229,6 +229,7 @@ class Buckets:
 
     def _build(self, numbers: list[int]) -> BucketFlush:
         flush = BucketFlush(self._topic, sums=self._sums.take(numbers))
+        flush.quality = self._sums.take_noticed(numbers)
         for number in numbers:
             shelf = self._shelves[number]
             flush.advances.append(

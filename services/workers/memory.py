@@ -145,7 +145,7 @@ class Memory:
             quality[experiment_id, phase, "duplicate_feedback"] += 1
             return
         quality[experiment_id, phase, "feedback"] += 1
-        is_true = one.is_boolean and one.value > 0
+        is_true = one.value == 1
         is_first_true = is_true and line.ledger.of(true_event(one.name)).add(one.unit_hash)
         micros = round(one.value * FEEDBACK_SCALE)
         gathered.reports.append(Report(line, one.unit_hash, one.name, micros, is_first_true, one.attributes))

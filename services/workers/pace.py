@@ -1,10 +1,10 @@
 """How long a worker rests between two flushes: hardly at all, unless flushing would add up.
 
 A flush costs some milliseconds, and microseconds for each line (variant of an experiment in a partition) in
-which something was counted. The rest grows with what the last flush held. At a moderate rate a rest brings less than
-would make the next one as long, so rests stay short. Only from about ``1 / OUTCOME_SECONDS`` outcomes or
-``1 / LINE_SECONDS`` lines a second on does each make the next one longer, up to the limits. A worker that is
-so busy falls behind without them, and whoever waits for its counts waits for that.
+which something was counted. The rest grows with what the last flush held. At a moderate rate a rest brings
+less than would make the next one as long, so rests stay short. Only from about ``1 / OUTCOME_SECONDS``
+outcomes or ``1 / LINE_SECONDS`` lines a second on does each make the next one longer, up to the limits. A
+worker that is so busy falls behind without them, and whoever waits for its counts waits for that.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,8 @@ from services.workers.places import Place, Places
 from services.workers.sketches import Gathered
 
 LARGEST_COVARIATE = 1e6
+NotSummed = Literal["unread_feedback", "unreadable_feedback"]
+"""No metric reads a report's name; a share is read from it, and it is neither yes nor no."""
 
 Present = tuple[NDArray[np.intp] | None, Integers]
 """Which pairs have a value (None: all), and the value of each of those."""
@@ -112,12 +115,20 @@ def add_outcomes(places: Places, gathered: Gathered, pairs: Pairs, columns: Sequ
             gathered.add(pairs.numbers[present], source, buckets, values)
 
 
+def not_summed(report: Report, columns: Sequence[Column]) -> NotSummed | None:
+    """Say why a report is in none of these columns; None where it is in one."""
+    named = [column for column in columns if column.source == FEEDBACK + report.name]
+    if not named:
+        return "unread_feedback"
+    return None if any(column.takes(report.micros) for column in named) else "unreadable_feedback"
+
+
 def add_report(places: Places, report: Report, place: Place) -> None:
     """Add a report to a place."""
     bucket = min(analysis_bucket(report.unit_hash) // places.partitions, place.buckets - 1)
     row = place.start + bucket * place.width
     for position, column in enumerate(place.columns):
-        if column.source != FEEDBACK + report.name:
+        if column.source != FEEDBACK + report.name or not column.takes(report.micros):
             continue
         value = report.is_first_true if column.first_of_unit else report.micros
         if column.cap is not None:

@@ -38,7 +38,8 @@ COMMENT ON COLUMN metric_buckets.segment IS
 COMMENT ON COLUMN metric_buckets.column_key IS
     'What is summed: units, error, content_filter, latency, log_latency, first_token, prompt_tokens, '
     'completion_tokens, total_tokens, cost, feedback:<name>. source<=cap (in whole numbers) has larger values cut '
-    'to the cap; units_with:<source> sums units with at least one true value.';
+    'to the cap; units_with:<source> sums units with at least one true value. Feedback that a share is read from '
+    'has only values 0 and 1.';
 COMMENT ON COLUMN metric_buckets.bucket IS 'The analysis bucket, in [0, 1024): headgate_analysis_bucket.';
 COMMENT ON COLUMN metric_buckets.n IS
     'How many requests, or reports, had a value; missing ones are left out. For units: how many were exposed.';
@@ -66,8 +67,11 @@ SELECT
     summed.cost AS total_cost_usd,
     summed.cost / nullif(summed.requests_with_cost, 0) AS mean_cost_usd,
     coalesce(summed.satisfaction_reports, 0) AS satisfaction_reports,
-    summed.satisfied / nullif(summed.satisfaction_reports, 0) AS satisfaction_rate
+    CASE WHEN e.definition -> 'metrics' @> '[{"source": "feedback:satisfaction", "kind": "proportion"}]'
+        THEN summed.satisfied / nullif(summed.satisfaction_reports, 0)
+    END AS satisfaction_rate
 FROM experiment_variants v
+JOIN experiments e USING (experiment_id)
 CROSS JOIN LATERAL (
     SELECT
         c.phase,
@@ -115,5 +119,7 @@ COMMENT ON COLUMN variant_totals.total_tokens IS 'Prompt and completion tokens t
 COMMENT ON COLUMN variant_totals.mean_tokens IS 'total_tokens by the requests that report them.';
 COMMENT ON COLUMN variant_totals.total_cost_usd IS 'What the requests cost, in dollars; NULL where there are no prices.';
 COMMENT ON COLUMN variant_totals.mean_cost_usd IS 'total_cost_usd by the requests that have a price.';
-COMMENT ON COLUMN variant_totals.satisfaction_reports IS 'How often feedback named satisfaction came.';
-COMMENT ON COLUMN variant_totals.satisfaction_rate IS 'The fraction of it that was true; NULL without any.';
+COMMENT ON COLUMN variant_totals.satisfaction_reports IS 
+    'How often feedback named satisfaction came that the test''s metrics read.';
+COMMENT ON COLUMN variant_totals.satisfaction_rate IS 
+    'The fraction of it that was true; NULL without any, and where the test reads it as a score, not as yes or no.';

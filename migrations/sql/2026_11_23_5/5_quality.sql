@@ -36,7 +36,9 @@ WITH partitions AS (
             coalesce(max(d.n) FILTER (WHERE d.kind = 'late_outcomes'), 0) AS late_outcomes,
             coalesce(max(d.n) FILTER (WHERE d.kind = 'feedback'), 0) AS feedback,
             coalesce(max(d.n) FILTER (WHERE d.kind = 'late_feedback'), 0) AS late_feedback,
-            coalesce(max(d.n) FILTER (WHERE d.kind = 'duplicate_feedback'), 0) AS duplicate_feedback
+            coalesce(max(d.n) FILTER (WHERE d.kind = 'duplicate_feedback'), 0) AS duplicate_feedback,
+            coalesce(max(d.n) FILTER (WHERE d.kind = 'unread_feedback'), 0) AS unread_feedback,
+            coalesce(max(d.n) FILTER (WHERE d.kind = 'unreadable_feedback'), 0) AS unreadable_feedback
         FROM data_quality_counts d
         WHERE d.experiment_id = phases.experiment_id AND d.phase = phases.phase
     ) AS d, LATERAL (VALUES
@@ -46,7 +48,9 @@ WITH partitions AS (
         ('late_outcomes', d.late_outcomes, phases.requests),
         ('feedback', d.feedback, NULL::bigint),
         ('late_feedback', d.late_feedback, d.feedback),
-        ('duplicate_feedback', d.duplicate_feedback, d.feedback + d.duplicate_feedback)
+        ('duplicate_feedback', d.duplicate_feedback, d.feedback + d.duplicate_feedback),
+        ('unread_feedback', d.unread_feedback, d.feedback),
+        ('unreadable_feedback', d.unreadable_feedback, d.feedback)
     ) AS seen (kind, n, out_of)
 )
 SELECT
@@ -69,7 +73,9 @@ COMMENT ON COLUMN data_quality.kind IS
     'duplicate (resent, and dropped), dead_lettered (could not be read or stored), lost_records (gone from '
     'Kafka before they were counted). Of an experiment: outcomes, units, multiply_exposed (units seen in more '
     'than one variant; only their first counts as exposed), late_outcomes and late_feedback (after the phase had '
-    'ended), feedback (reports counted), duplicate_feedback (event ids seen before, and dropped).';
+    'ended), feedback (reports counted), duplicate_feedback (event ids seen before, and dropped), unread_feedback '
+    '(reports under a name that no metric of the experiment reads), unreadable_feedback (reports that a share is '
+    'read from, with a value that is neither true, false, 1 nor 0; they are left out).';
 COMMENT ON COLUMN data_quality.n IS 'How many.';
 COMMENT ON COLUMN data_quality.out_of IS 'Of how many; NULL where n stands for itself.';
 COMMENT ON COLUMN data_quality.fraction IS 'n / out_of; NULL where that has no meaning.';

@@ -165,14 +165,32 @@ async def test_of_two_switches_one_is_done(client: Client) -> None:
     assert (await client.get("/v1/routes/chat")).body["allocation"]["version"] == 3
 
 
-async def test_a_switch_of_what_somebody_else_has_seen(client: Client) -> None:
+async def test_what_somebody_else_has_seen_is_neither_checked_nor_switched(
+    client: Client, gateway: Gateway
+) -> None:
     await started(client)
-    headers = {"If-Match": '"seen-before"', "Authorization": f"Bearer {ADMIN_KEY}"}
-    refused = await client.call("POST", f"{DEPLOYMENT}/switch", headers=headers)
-    assert refused.status == 412
-    tag = (await client.get(DEPLOYMENT)).headers["etag"]
-    accepted = await client.call("POST", f"{DEPLOYMENT}/switch", headers=headers | {"If-Match": tag})
-    assert accepted.status == 200, accepted.body
+    headers = {"Authorization": f"Bearer {ADMIN_KEY}", "If-Match": '"seen-before"'}
+    asked = len(gateway.asked)
+    for verb in ("health", "switch", "rollback"):
+        refused = await client.call("POST", f"{DEPLOYMENT}/{verb}", headers=headers)
+        assert refused.status == 412, (verb, refused.body)
+    assert len(gateway.asked) == asked
+    headers["If-Match"] = (await client.get(DEPLOYMENT)).headers["etag"]
+    assert (await client.call("POST", f"{DEPLOYMENT}/switch", headers=headers)).status == 200
+
+
+async def test_the_same_request_again_deploys_and_switches_once(client: Client, gateway: Gateway) -> None:
+    await client.made("/v1/experiments", BODY)
+    for verb in ("start", "switch"):
+        headers = {"Authorization": f"Bearer {ADMIN_KEY}", "Idempotency-Key": verb}
+        first = await client.call("POST", f"{DEPLOYMENT}/{verb}", headers=headers)
+        asked = len(gateway.asked)
+        again = await client.call("POST", f"{DEPLOYMENT}/{verb}", headers=headers)
+        assert (first.status, again.status) == (200, 200)
+        assert again.body == first.body
+        assert again.headers["idempotency-replayed"] == "true"
+        assert len(gateway.asked) == asked
+    assert (await client.get("/v1/routes/chat")).body["allocation"]["version"] == 3
 
 
 async def test_without_a_holdback_a_switch_is_a_promotion(client: Client, engine: AsyncEngine) -> None:
@@ -209,7 +227,9 @@ async def test_nobody_goes_back_to_an_unhealthy_slot_but_by_override(
     assert '"override": true' in refused.body["detail"]
     assert await slots(client) == {"blue": ("old", False, 0.05), "green": ("new", True, 0.95)}
 
+    asked = len(gateway.asked)
     overridden = await client.post(f"{DEPLOYMENT}/rollback", {"reason": "complaints", "override": True})
+    assert len(gateway.asked) == asked, "an emergency does not wait for checks"
     await applied(engine, overridden)
     assert await slots(client) == {"blue": ("old", True, 1.0), "green": (None, False, 0.0)}
     noted = (await client.get("/v1/audit?subject=experiment/next")).body["items"]

@@ -80,7 +80,7 @@ def reports(draw: st.DrawFn) -> Feedback:
     return Feedback(
         event_id=draw(st.sampled_from(["a", "b", "c", "d"])),
         name=draw(st.sampled_from(["satisfaction", "other"])),
-        value=float(draw(st.integers(0, 1))) if is_boolean else draw(st.floats(-2, 2)),
+        value=float(draw(st.integers(0, 1))) if is_boolean else draw(st.floats(-2, 2) | st.just(1.0)),
         is_boolean=is_boolean,
         unit_hash=draw(st.sampled_from(UNITS)),
         unit_source=UnitSource.USER,
@@ -126,6 +126,7 @@ class Recount:
         default_factory=lambda: defaultdict(Counter)
     )
     seen: set[tuple[object, ...]] = field(default_factory=set)
+    not_summed: Counter[tuple[UUID, int, str]] = field(default_factory=Counter)
 
     def is_new(self, *what: object) -> bool:
         new = what not in self.seen
@@ -178,9 +179,12 @@ class Recount:
         phase = (assigned.experiment_id, assigned.phase)
         if not self.is_new(*phase, "feedback", one.name, one.event_id):
             return
-        is_true = one.is_boolean and one.value == 1
-        first = is_true and self.is_new(*phase, "true", one.name, one.unit_hash)
-        if one.name == "satisfaction":
+        first = one.value == 1 and self.is_new(*phase, "true", one.name, one.unit_hash)
+        if one.name != "satisfaction":
+            self.not_summed[*phase, "unread_feedback"] += 1
+        elif round(one.value * 1e6) not in (0, 1_000_000):
+            self.not_summed[*phase, "unreadable_feedback"] += 1
+        else:
             values = {
                 "feedback:satisfaction": round(one.value * 1e6),
                 "units_with:feedback:satisfaction": int(first),
@@ -215,6 +219,7 @@ class Database:
     sequences: dict[UUID, int] = field(default_factory=dict)
     known: dict[tuple[UUID, int], dict[str, int]] = field(default_factory=dict)
     rows: dict[SumsKey, BucketRow] = field(default_factory=dict)
+    not_summed: Counter[tuple[UUID, int, str]] = field(default_factory=Counter)
 
     def claim(self) -> "Owner":
         partition = self.tables.claim()
@@ -262,6 +267,7 @@ class Owner:
 
     def flush_sums(self) -> None:
         self.database.write(self.sums.take([0]))
+        self.database.not_summed.update({one[:3]: one.n for one in self.sums.take_noticed([0])})
         for observed in self.taken:
             for position in observed.positions.values():
                 self.database.offset = position.next_offset
@@ -297,6 +303,7 @@ def test_any_cutting_and_any_crashes_give_the_same_sums(
             slow.count(event)
     assert database.offset == database.tables.next_offset == len(log)
     assert summed(database.rows) == nonzero(slow.sums)
+    assert database.not_summed == slow.not_summed
     for key, cells in slow.cells.items():
         for source in ("latency", "first_token"):
             row = next(row for place, row in database.rows.items() if place[1:] == key)
