@@ -67,7 +67,8 @@ def _begun(estimate: Estimate | Insufficient) -> Estimate | Insufficient:
     if isinstance(estimate, Insufficient) or estimate.degrees >= MINIMUM_DEGREES:
         return estimate
     return Insufficient(
-        f"{estimate.degrees:.1f} degrees of freedom: a confidence sequence begins at {MINIMUM_DEGREES}"
+        f"too few units so far: a first look takes as much as {MINIMUM_DEGREES + 1} equally busy analysis buckets "
+        f"hold, and this is as much as {estimate.degrees + 1.0:.0f}"
     )
 
 

@@ -23,6 +23,7 @@ from scipy.stats import t as student
 
 from analytics.buckets import BucketSums, bucketed_mean, too_few_buckets
 from analytics.comparison import check_alpha
+from analytics.estimates import Estimate
 from analytics.results import Insufficient, Interval
 
 
@@ -76,16 +77,46 @@ def wilson(rate: float, samples: float, *, alpha: float = 0.05) -> Interval:
         alpha: one minus the confidence, in (0, 1).
     """
     check_alpha(alpha)
+    return Interval(*score_limits(rate, samples, float(norm.isf(alpha / 2.0))), 1.0 - alpha)
+
+
+def score_limits(rate: float, samples: float, reach: float) -> tuple[float, float]:
+    """The rates q that lie within `reach` of their own standard errors √(q(1−q)/samples) from the rate.
+
+    They are in [0, 1] and, unlike rate ± reach·√(p(1−p)/samples), never both 0 or both 1. With the normal
+    quantile for `reach` they are Wilson's; with the boundary of a confidence sequence they hold always.
+
+    Args:
+        rate: a fraction.
+        samples: above 0, and not necessarily whole.
+        reach: standard errors, above 0.
+    """
     if not (0.0 <= rate <= 1.0 and samples > 0.0):
         raise ValueError(f"a rate of {rate} over {samples} samples is none")
-    z = float(norm.isf(alpha / 2.0))
-    center = rate + z**2 / (2.0 * samples)
-    half = z * math.sqrt(rate * (1.0 - rate) / samples + z**2 / (4.0 * samples**2))
-    scale = 1.0 + z**2 / samples
+    center = rate + reach**2 / (2.0 * samples)
+    half = reach * math.sqrt(rate * (1.0 - rate) / samples + reach**2 / (4.0 * samples**2))
+    scale = 1.0 + reach**2 / samples
     # At 0 and 1 the limit is the rate itself, but for rounding.
     lower = 0.0 if rate == 0.0 else max(0.0, (center - half) / scale)
     upper = 1.0 if rate == 1.0 else min(1.0, (center + half) / scale)
-    return Interval(lower, upper, 1.0 - alpha)
+    return lower, upper
+
+
+def limits_of_share(share: Estimate, reach: float) -> tuple[float, float]:
+    """The score limits of a share estimated from buckets, `reach` standard errors to either side.
+
+    n* is min(N, p(1−p)/V) as above; where nothing varies yet, as many buckets as would weigh the same, which
+    is one more than the degrees of freedom.
+
+    Args:
+        share: from `analytics.buckets.bucketed_mean`.
+        reach: of Student's distribution, or of a confidence sequence; above 0.
+    """
+    rate = min(max(share.mean, 0.0), 1.0)
+    spread = rate * (1.0 - rate)
+    if spread == 0.0 or share.variance == 0.0:
+        return score_limits(rate, min(share.sample_size, share.degrees + 1.0), reach)
+    return score_limits(rate, min(share.sample_size, spread / share.variance), reach)
 
 
 def _effective_size(sums: BucketSums, alpha: float) -> float:

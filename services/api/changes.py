@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,8 +17,18 @@ from services.domain.errors import Conflict
 from services.domain.experiment import Experiment, ExperimentKind
 from services.domain.lifecycle import Verb, check_verb
 from services.messaging.records import decision_record
-from services.storage import audit, configuration, decisions, experiments, outbox, routes
+from services.storage import (
+    audit,
+    configuration,
+    decisions,
+    evaluations,
+    experiments,
+    outbox,
+    results,
+    routes,
+)
 from services.storage.identifiers import new_id
+from services.storage.results import PhaseKey
 
 _NAMES: dict[ExperimentKind, str] = {
     "canary": "canary",
@@ -108,8 +118,12 @@ async def decide(
 
     ``variant`` is the one to promote, of an A/B test; ``next_share_bp`` what it gets while it is watched.
     """
-    decision = _by_hand(change, action, variant, next_share_bp)
+    seen = await evaluations.newest(change.connection, change.experiment.experiment_id)
+    evidence = {} if seen is None or seen.phase != change.experiment.phase else seen.body
+    decision = _by_hand(change, action, variant, next_share_bp, evidence)
     if await decisions.record(change.connection, decision):
+        key = PhaseKey(decision.experiment_id, change.experiment.key, decision.phase)
+        await results.keep_decision(change.connection, key, decision.decision_id)
         await outbox.add(change.connection, *decision_record(decision.event))
         await change.note()
         return decision
@@ -128,8 +142,13 @@ def _what(standing: Decision | None) -> str:
 
 
 def _by_hand(
-    change: Change, action: Literal["promote", "rollback"], variant: str | None, next_share_bp: int | None
+    change: Change,
+    action: Literal["promote", "rollback"],
+    variant: str | None,
+    next_share_bp: int | None,
+    evidence: dict[str, Any],
 ) -> Decision:
+    """``evidence`` is what the person could see: the newest evaluation of the phase."""
     return Decision(
         decision_id=new_id(),
         experiment_id=change.experiment.experiment_id,
@@ -143,4 +162,5 @@ def _by_hand(
         next_share_bp=next_share_bp,
         variant_key=variant,
         method="by_hand",
+        evidence=evidence,
     )

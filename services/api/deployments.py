@@ -79,8 +79,8 @@ class Deployments:
     ) -> Stage:
         """Raise Conflict where a rollback would give everybody to a variant that is not healthy.
 
-        With ``override`` nothing is checked, and that is noted in the audit. Before the switch nobody is moved
-        by a rollback, so there is nothing to check. Returns the stage that this was found at.
+        With ``override`` nothing is checked, and that is noted in the audit. Before the switch nobody is
+        moved by a rollback, so there is nothing to check. Returns the stage that this was found at.
         """
         experiment = await self._seen(transaction, key)
         check_verb("rollback", experiment)

@@ -35,6 +35,11 @@ def read_stream(body: bytes) -> tuple[str, str | None]:
     return "".join(pieces), None
 
 
+def storable(text: str) -> str:
+    """Return the text with a sign in the place of what Postgres cannot store: NUL, halves of characters."""
+    return text.encode("utf-8", "replace").decode().replace("\x00", "\ufffd")
+
+
 def _streamed(event: Any) -> str:
     if not isinstance(event, dict):
         return ""

@@ -14,7 +14,7 @@ from pathlib import Path
 import aiohttp
 import msgspec
 
-from services.api.health_answers import read_stream, text_of
+from services.api.health_answers import read_stream, storable, text_of
 from services.api.settings import ApiSettings
 from services.domain.errors import Conflict
 from services.domain.health_check import CheckResult, HealthCheck, Seen, judge_attempt
@@ -188,15 +188,15 @@ def _seen(response: aiohttp.ClientResponse, body: bytes, seconds: float) -> Seen
     else:
         try:
             document = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             failure = "an answer that is no JSON"
         text = text_of(document)
     return Seen(
         status=response.status,
         latency_seconds=seconds,
         variant=response.headers.get("x-headgate-variant"),
-        text=text,
+        text=storable(text),
         document=document,
         request_id=response.headers.get("x-headgate-request-id"),
-        failure=failure,
+        failure=None if failure is None else storable(failure),
     )

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from services.api.planning import duration
 from services.api.result_views import (
@@ -43,13 +44,12 @@ MISMATCH_P = 0.001
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What is to be shown. ``whole``: of all units, not of a segment."""
+    """What is to be shown. Without ``totals`` what the rows say is known, as they were recorded."""
 
     experiment: Experiment
     phase: Phase | None
     rows: Sequence[ResultRow]
-    totals: Mapping[int, VariantTotals]
-    whole: bool
+    totals: Mapping[int, VariantTotals] | None
 
     @property
     def variant_keys(self) -> tuple[str, ...]:
@@ -71,6 +71,12 @@ class Reading:
         if isinstance(definition, ABTestDefinition) and key in definition.secondary:
             return "secondary"
         return "guardrail" if key in _guardrails(definition) else "shown"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the phase ended, or the experiment."""
+        ended = self.phase is not None and self.phase.ended_at is not None
+        return ended or self.experiment.status == "stopped"
 
     @property
     def planned_end(self) -> datetime | None:
@@ -102,19 +108,38 @@ def variant_results(reading: Reading) -> list[VariantResult]:
 
 
 def _variant_result(reading: Reading, index: int, key: str) -> VariantResult:
-    totals = reading.totals.get(index, VariantTotals()) if reading.whole else None
     rows = [row for row in reading.rows if row.variant == key and row.statistic in OF_ONE_VARIANT]
-    satisfied = (row.point for row in rows if row.metric == "satisfaction_rate")
+    means = {row.metric: row for row in rows if row.statistic == "mean"}
+    satisfied = means.get("satisfaction_rate")
     return VariantResult(
         key=key,
         role="treatment" if index else "control",
-        units=None if totals is None else totals.units,
-        requests=None if totals is None else totals.requests,
-        error_rate=None if totals is None else totals.error_rate,
-        latency_mean_seconds=None if totals is None else totals.latency_mean_seconds,
-        satisfaction_rate=next(satisfied, None),
+        **(_recorded(reading, key, means) if reading.totals is None else _counted(reading.totals, index)),
+        satisfaction_rate=satisfied.point if satisfied else None,
         metrics=[_figure(reading, row) for row in rows],
     )
+
+
+def _counted(totals: Mapping[int, VariantTotals], index: int) -> dict[str, Any]:
+    own = totals.get(index, VariantTotals())
+    return {
+        "units": own.units,
+        "requests": own.requests,
+        "error_rate": own.error_rate,
+        "latency_mean_seconds": own.latency_mean_seconds,
+    }
+
+
+def _recorded(reading: Reading, key: str, means: Mapping[str, ResultRow]) -> dict[str, Any]:
+    """What the rows tell of the totals: every request has an error, of 0 or 1."""
+    units = (row.n for row in reading.rows if (row.variant, row.statistic) == (key, SAMPLE_RATIO))
+    errors, latency = means.get("error_rate"), means.get("latency_mean")
+    return {
+        "units": next(units, None),
+        "requests": errors.n if errors else None,
+        "error_rate": errors.point if errors else None,
+        "latency_mean_seconds": latency.point if latency else None,
+    }
 
 
 def _figure(reading: Reading, row: ResultRow) -> Figure:
@@ -192,7 +217,9 @@ def _alpha(reading: Reading, row: ResultRow) -> float:
 
 
 def still_needed(reading: Reading) -> list[StillNeeded]:
-    """Return what each comparison takes to be decided."""
+    """Return what each comparison takes to be decided; nothing of what is over, which gets nothing more."""
+    if reading.is_over:
+        return []
     minutes = {
         (row.metric, row.variant): row.point for row in reading.rows if row.statistic == "minutes_needed"
     }

@@ -31,14 +31,16 @@ class Figure(BaseModel):
 
 
 class VariantResult(BaseModel):
-    """What one variant did in the phase. In a segment, only its metrics are known."""
+    """What one variant did in the phase. With ``at``, what the recorded results say of it."""
 
     key: str
     role: Literal["control", "treatment"]
     units: int | None = Field(description="Units exposed for the first time")
     requests: int | None
-    error_rate: float | None
-    latency_mean_seconds: float | None
+    error_rate: float | None = Field(description="The share of requests left without an answer")
+    latency_mean_seconds: float | None = Field(
+        description="Mean time to the whole answer, of requests that got one; a few seconds behind"
+    )
     satisfaction_rate: float | None
     metrics: list[Figure]
 
@@ -143,6 +145,8 @@ class ResultsView(BaseModel):
     still_needed: list[StillNeeded]
     waiting_for: WaitingFor | None
     sample_ratio: SampleRatioResult | None
-    data_quality: DataQuality
+    data_quality: DataQuality | None = Field(
+        description="As of now; null with `at`, since it is not recorded"
+    )
     segments: list[str] = Field(description="What `segment` may be")
     phases: list[PhaseView] = Field(description="What `phase` may be")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -14,8 +14,9 @@ from services.api.result_views import DataQuality, PhaseView, ResultsView, Still
 from services.api.waiting import waiting_for
 from services.domain.assignment import BASIS_POINTS
 from services.domain.errors import Conflict, InvalidDefinition
-from services.domain.experiment import Experiment
+from services.domain.experiment import Experiment, ExperimentStatus
 from services.storage import counting_totals, experiments, phase_totals, phases, results_reading, routes
+from services.storage.phase_totals import VariantTotals
 from services.storage.phases import Phase
 from services.storage.results_reading import ResultSet
 
@@ -47,19 +48,13 @@ async def read_results(connection: AsyncConnection, key: str, asked: Asked) -> R
         experiment=experiment,
         phase=phase,
         rows=found.rows if found else (),
-        totals=await phase_totals.by_variant(
-            connection,
-            experiment.experiment_id,
-            phase=number,
-            last_tick=None if asked.at is None else _tick(asked.at),
-        ),
-        whole=not asked.segment,
+        totals=await _totals(connection, experiment, number, asked),
     )
     return ResultsView(
         experiment=experiment.key,
         kind=experiment.kind,
-        status=experiment.status,
-        conclusion=experiment.conclusion,
+        status=_status(experiment, asked),
+        conclusion=experiment.conclusion if _status(experiment, asked) == "stopped" else None,
         phase=number,
         segment=asked.segment,
         as_of=found.as_of if found else None,
@@ -70,10 +65,43 @@ async def read_results(connection: AsyncConnection, key: str, asked: Asked) -> R
         still_needed=await _still_needed(connection, reading, asked),
         waiting_for=None if asked.at else await waiting_for(connection, experiment),
         sample_ratio=sample_ratio(reading),
-        data_quality=await _data_quality(connection, experiment, number),
+        data_quality=None if asked.at else await _data_quality(connection, experiment, number),
         segments=segments,
         phases=[_phase_view(one) for one in known],
     )
+
+
+async def _totals(
+    connection: AsyncConnection, experiment: Experiment, phase: int, asked: Asked
+) -> Mapping[int, VariantTotals] | None:
+    """Return what each variant did, up to now: of the past only what was recorded is known."""
+    if asked.at is not None:
+        return None
+    summed = await phase_totals.summed(
+        connection, experiment.experiment_id, phase=phase, segment=asked.segment
+    )
+    if asked.segment:
+        return summed
+    counted = await phase_totals.by_variant(connection, experiment.experiment_id, phase=phase)
+    nothing = VariantTotals()
+    return {
+        index: replace(
+            totals,
+            completed=summed.get(index, nothing).completed,
+            latency_us=summed.get(index, nothing).latency_us,
+        )
+        for index, totals in counted.items()
+    }
+
+
+def _status(experiment: Experiment, asked: Asked) -> ExperimentStatus:
+    """Return the status at the moment asked for."""
+    if asked.at is None or experiment.status == "draft":
+        return experiment.status
+    if experiment.started_at is None or asked.at < experiment.started_at:
+        return "draft"
+    is_stopped = experiment.stopped_at is not None and experiment.stopped_at <= asked.at
+    return "stopped" if is_stopped else "running"
 
 
 def _phase(experiment: Experiment, known: Sequence[Phase], asked: Asked) -> Phase | None:
@@ -114,7 +142,7 @@ async def _still_needed(connection: AsyncConnection, reading: Reading, asked: As
     ran = now - (experiment.started_at or now)
     share = allocation.treatment_share_bp / BASIS_POINTS
     minutes = min(ran.total_seconds() / 60, 60.0)
-    found = outlook(experiment, share, reading.totals, last_hour, minutes)
+    found = outlook(experiment, share, reading.totals or {}, last_hour, minutes)
     return [] if found is None else [found]
 
 

@@ -87,7 +87,35 @@ def migrate(outcome_partitions: int) -> None:
 
 @click.command()
 def provider() -> None:
-    """Serve the simulated LLM provider: OpenAI-compatible, with latency, errors and faults on request."""
+    """Serve the simulated LLM provider: OpenAI-compatible, with latency, errors and faults on request.
+
+    A model's name says how it behaves: sim:latency_ms=300,error_rate=0.02 (any other name answers at once,
+    without errors). Options, and what they are unless said:
+
+    \b
+      latency_ms=0        median latency; log-normal, with
+      latency_sigma=0.3   this standard deviation of its logarithm
+      tokens=16           length of an answer
+      token_ms=0          time between the tokens of a stream
+      error_rate=0        fraction of requests that fail with
+      error_status=500    this status
+      rate_limit_rate=0, content_filter_rate=0, hang_rate=0, refuse_rate=0, broken_rate=0
+                          fractions of requests that meet another fault
+      slow_ms=1000        how late the first byte of the fault "slow" comes
+
+    One request chooses its own fault with the header x-sim-fault or, through a gateway, with
+    "metadata": {"sim_fault": "hang"} in its body:
+
+    \b
+      error, error_inside, overloaded, rate_limit, unauthorized, forbidden, not_found, bad_request,
+      unprocessable, content_filter, content_filter_400, timeout_408, hang, refuse, garbage,
+      wrong_length, truncated, broken, broken_early, stall, slow
+
+    PUT /control/{model} changes a model while it runs ({"error_rate": 0.3}), GET /control/stats counts what
+    each has done, POST /control/reset forgets it.
+
+    HEADGATE_PROVIDER_HOST and HEADGATE_PROVIDER_PORT say where it listens.
+    """
     from services.demo.provider import serve
     from services.demo.provider_settings import ProviderSettings
 

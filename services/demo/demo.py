@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from services.demo.ab_test import ABTest, run_ab_test
+from services.demo.blue_green import BlueGreen, run_blue_green
 from services.demo.canaries import BadCanary, GoodCanary, run_bad_canary, run_good_canary
 from services.demo.control import ControlApi
 from services.demo.product import Addresses, on_embedded_stack
@@ -39,6 +40,7 @@ class DemoResult:
     good_canary: GoodCanary
     ab_test: ABTest
     shadow: Shadow
+    blue_green: BlueGreen
     outcomes_sent: int
     totals: CountingTotals
     units: int
@@ -58,6 +60,8 @@ class DemoResult:
             found.append(f"the A/B test ended without telling its variants apart: {self.ab_test.sentence}")
         if not self.shadow.succeeded:
             found.append(f"the shadow ended with {self.shadow}")
+        if not self.blue_green.succeeded:
+            found.append(f"the blue-green deployments ended with {self.blue_green}")
         if self.outcomes_sent != self.totals.outcomes_counted:
             found.append(f"{self.outcomes_sent} outcomes sent, {self.totals.outcomes_counted} counted")
         return found
@@ -69,6 +73,7 @@ class DemoResult:
             "good_canary": asdict(self.good_canary),
             "ab_test": asdict(self.ab_test),
             "shadow": asdict(self.shadow),
+            "blue_green": asdict(self.blue_green),
             "outcomes_sent": self.outcomes_sent,
             "outcomes_counted": self.totals.outcomes_counted,
             "duplicates_dropped": self.totals.duplicates_dropped,
@@ -119,6 +124,7 @@ async def _demo(seed: int) -> DemoResult:
                 good = await run_good_canary(world)
                 ab_test = await run_ab_test(world)
                 shadow = await run_shadow(world)
+                blue_green = await run_blue_green(world)
             screen.heading("Counting")
             totals = await _counted(stack.database_url, world.sent, screen)
             return DemoResult(
@@ -126,6 +132,7 @@ async def _demo(seed: int) -> DemoResult:
                 good_canary=good,
                 ab_test=ab_test,
                 shadow=shadow,
+                blue_green=blue_green,
                 outcomes_sent=world.sent,
                 totals=totals,
                 units=world.units,
@@ -187,6 +194,13 @@ def _print_summary(result: DemoResult, *, to_stdout: bool) -> None:
         "compared" if shadow.succeeded else "not compared",
         f"{shadow.comparisons:,} of {shadow.sampled:,} sampled requests",
         shadow.sentence,
+    )
+    slots = result.blue_green
+    table.add_row(
+        "blue-green: down, failing, fine",
+        "refused, rolled back, promoted" if slots.succeeded else "not as expected",
+        f"{_seconds(slots.seconds_to_switch)} to switch, {_seconds(slots.seconds_to_rollback)} to roll back",
+        f"{slots.unanswered} callers without an answer; {slots.active_slot} is active",
     )
     table.add_section()
     table.add_row(

@@ -82,13 +82,16 @@ def behaviour_of(model: str) -> Behaviour:
     try:
         return msgspec.convert(settings, Behaviour, strict=False)
     except msgspec.ValidationError as error:
-        raise ValueError(f"model {model!r}: {error}") from None
+        raise ValueError(f"model {model!r}: {error}; {_OPTIONS}") from None
+
+
+_OPTIONS = f"the options are {', '.join(Behaviour.__struct_fields__)}"
 
 
 def _setting(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:
-        raise ValueError(f"{text!r} is not name=value")
+        raise ValueError(f"{text!r} is not name=value; {_OPTIONS}")
     return name.strip(), value.strip()
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from analytics.results import Insufficient
 from analytics.sample_ratio import SampleRatio, SplitCounts, sample_ratio
-from services.domain.ab_findings import Finding, Measured, adjust, find, measure
+from services.domain.ab_findings import SMALLEST_P, Finding, Measured, adjust, find, measure
 from services.domain.ab_guardrails import guardrail_verdict
 from services.domain.ab_inputs import ABTestInputs
 from services.domain.ab_policy import TestSituation, Winner, judge_test
@@ -176,9 +176,20 @@ def _verdict(inputs: ABTestInputs, compared: Compared) -> Verdict:
         "n": finding.n,
     }
     verdict, found = _better_or_worse(finding, compared.adjusted_p, inputs.definition.alpha)
-    seen = f"{finding.point:+.4g} {finding.metric.unit} [{finding.lower:+.4g}, {finding.upper:+.4g}]"
-    sentence = f"{compared.metric} of {variant} {found}: {seen}, p = {compared.adjusted_p:.2g}"
+    sentence = f"{compared.metric} of {variant} {found}: {_seen(finding)}, {_p_text(compared.adjusted_p)}"
     return Verdict(compared.metric, verdict, sentence, figures, variant)
+
+
+def _seen(finding: Finding) -> str:
+    """The effect and its interval; of shares in percentage points, since a percentage would look relative."""
+    scale, unit = (100.0, "points") if finding.metric.unit == "fraction" else (1.0, finding.metric.unit)
+    point, lower, upper = (f"{scale * value:+.4g}" for value in (finding.point, finding.lower, finding.upper))
+    return f"{point} {unit} [{lower}, {upper}]"
+
+
+def _p_text(p_value: float) -> str:
+    """A p-value; below what is looked for it is only known to be smaller."""
+    return f"p < {10 * SMALLEST_P:.0g}" if p_value < 10 * SMALLEST_P else f"p = {p_value:.2g}"
 
 
 def _better_or_worse(finding: Finding, adjusted_p: float, alpha: float) -> tuple[VerdictName, str]:

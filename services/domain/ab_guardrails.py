@@ -7,6 +7,7 @@ one-sided confidence sequence over all requests or units.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -59,7 +60,8 @@ def guardrail_verdict(
         return Verdict(guardrail.metric, "no_data", reason, variant=variant)
     if has_exact_test(measured.metric):
         evidence = _first_events(guardrail, measured.metric, treatment, inputs, alpha, memory)
-        return _exact_verdict(guardrail.metric, variant, evidence)
+        units = [_first_requests(inputs, index) for index in (treatment, 0)]
+        return _exact_verdict(guardrail.metric, variant, evidence, units)
     return _robust_verdict(guardrail, measured, treatment, variant, alpha)
 
 
@@ -84,7 +86,14 @@ def _first_events(
     )
 
 
-def _exact_verdict(metric: str, variant: str, evidence: Evidence | Insufficient) -> Verdict:
+def _first_requests(inputs: ABTestInputs, index: int) -> int:
+    return int(inputs.counts.sums(inputs.counts.of_variant(index))[Count.FIRST_REQUESTS])
+
+
+def _exact_verdict(
+    metric: str, variant: str, evidence: Evidence | Insufficient, units: Sequence[int]
+) -> Verdict:
+    """``units`` of the treatment and the control, which the events are so many of."""
     if isinstance(evidence, Insufficient):
         return Verdict(metric, "no_data", f"{metric} of {variant}: {evidence.reason}", variant=variant)
     figures: dict[str, float] = {
@@ -98,7 +107,11 @@ def _exact_verdict(metric: str, variant: str, evidence: Evidence | Insufficient)
     }
     verdict, finding = _worse(evidence.crossed, in_doubt=evidence.e_value >= DOUBT)
     strength = f"e = {evidence.e_value:.3g}, decides at {evidence.threshold:.3g}"
-    events = f"{evidence.treatment_errors} first events against {evidence.control_errors}"
+    of_treatment, of_control = (
+        f"{events:,} of {of:,}"
+        for events, of in zip((evidence.treatment_errors, evidence.control_errors), units, strict=True)
+    )
+    events = f"{of_treatment} units had one, against {of_control} of the control's"
     return Verdict(
         metric, verdict, f"{metric} of {variant} {finding}: {events}; {strength}", figures, variant
     )

@@ -63,8 +63,10 @@ def mean_rows(measured: Measured, inputs: ABTestInputs) -> Iterator[ResultRow]:
             yield subject.without("mean", SEQUENTIAL, estimate.reason, always_valid=True)
             yield subject.without("mean", FIXED_HORIZON, estimate.reason, always_valid=False)
             continue
-        yield subject.mean(estimate, SEQUENTIAL, boundary(estimate.sample_size, alpha), alpha)
-        yield subject.mean(estimate, FIXED_HORIZON, students_reach(estimate, alpha), alpha)
+        yield subject.mean(
+            measured.metric, estimate, SEQUENTIAL, boundary(estimate.sample_size, alpha), alpha
+        )
+        yield subject.mean(measured.metric, estimate, FIXED_HORIZON, students_reach(estimate, alpha), alpha)
 
 
 def students_reach(estimate: Estimate, alpha: float) -> float:
@@ -90,20 +92,20 @@ def _difference_rows(
         once = fixed_horizon(*pair, alpha=alpha, effect=effect)
         always = sequential(*pair, alpha=alpha, effect=effect)
         decides = plain_p if effect is Effect.ABSOLUTE else None
-        yield subject.comparison(always, effect, Method.SEQUENTIAL, adjusted_p_value=decides)
-        yield subject.comparison(once, effect, Method.FIXED_HORIZON)
+        yield subject.comparison(metric, always, effect, Method.SEQUENTIAL, adjusted_p_value=decides)
+        yield subject.comparison(metric, once, effect, Method.FIXED_HORIZON)
     if not isinstance(measured.adjusted, Insufficient):
         after = measured.adjusted[treatment], measured.adjusted[0]
         yield subject.comparison(
+            metric,
             sequential(*after, alpha=alpha),
             Effect.ABSOLUTE,
             Method.SEQUENTIAL,
             adjusted_p_value=p_value,
             suffix=WITH_COVARIATE,
         )
-        yield subject.comparison(
-            fixed_horizon(*after, alpha=alpha), Effect.ABSOLUTE, Method.FIXED_HORIZON, suffix=WITH_COVARIATE
-        )
+        once = fixed_horizon(*after, alpha=alpha)
+        yield subject.comparison(metric, once, Effect.ABSOLUTE, Method.FIXED_HORIZON, suffix=WITH_COVARIATE)
     yield from subject.posterior(bayesian(*pair, alpha=alpha, lower_is_better=metric.better == "lower"))
     yield from _e_value_rows(subject, measured, treatment, inputs)
     yield from _still_needed_rows(subject, measured, treatment, evaluation)

@@ -67,7 +67,9 @@ def _mean_rows(inputs: ABTestInputs, measured: Measured, segment: str) -> Iterat
         if isinstance(estimate, Insufficient):
             yield subject.without("mean", SEQUENTIAL, estimate.reason, always_valid=True)
         else:
-            yield subject.mean(estimate, SEQUENTIAL, boundary(estimate.sample_size, alpha), alpha)
+            yield subject.mean(
+                measured.metric, estimate, SEQUENTIAL, boundary(estimate.sample_size, alpha), alpha
+            )
 
 
 def _difference_rows(
@@ -77,4 +79,4 @@ def _difference_rows(
     pair = measured.estimates[treatment], measured.estimates[0]
     for effect in Effect:
         found = sequential(*pair, alpha=inputs.definition.alpha, effect=effect)
-        yield subject.comparison(found, effect, Method.SEQUENTIAL)
+        yield subject.comparison(measured.metric, found, effect, Method.SEQUENTIAL)

@@ -68,14 +68,14 @@ def _metric_rows(
         if isinstance(estimate, Insufficient):
             yield subject.without("mean", SEQUENTIAL, estimate.reason, always_valid=True)
             continue
-        yield subject.mean(estimate, SEQUENTIAL, boundary(estimate.sample_size, ALPHA), ALPHA)
-        yield subject.mean(estimate, FIXED_HORIZON, students_reach(estimate, ALPHA), ALPHA)
+        yield subject.mean(metric, estimate, SEQUENTIAL, boundary(estimate.sample_size, ALPHA), ALPHA)
+        yield subject.mean(metric, estimate, FIXED_HORIZON, students_reach(estimate, ALPHA), ALPHA)
     compared = Subject(metric.key, names.treatment, names.control)
     for effect in Effect:
         always = sequential(*estimates, alpha=ALPHA, effect=effect)
         once = fixed_horizon(*estimates, alpha=ALPHA, effect=effect)
-        yield compared.comparison(always, effect, Method.SEQUENTIAL)
-        yield compared.comparison(once, effect, Method.FIXED_HORIZON)
+        yield compared.comparison(metric, always, effect, Method.SEQUENTIAL)
+        yield compared.comparison(metric, once, effect, Method.FIXED_HORIZON)
 
 
 def _quantile_rows(

@@ -93,6 +93,15 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return f"{unit} / unit" if self.per == "unit" else unit
 
     @property
+    def is_never_negative(self) -> bool:
+        """Whether no value can be below 0: clients may report anything, and logarithms go both ways."""
+        signed = any(
+            name == "log_latency" or name.startswith(FEEDBACK)
+            for name in (self.source, self.denominator or "")
+        )
+        return self.kind == "proportion" or not signed
+
+    @property
     def scale(self) -> float:
         """What the sum of the numerator is divided by, to be in the metric's unit."""
         scale = float(source_of(self.source).scale)

@@ -13,7 +13,9 @@ from analytics.bayesian import Posterior
 from analytics.comparison import Comparison, Method
 from analytics.estimates import Effect, Estimate
 from analytics.results import Insufficient
+from analytics.wilson import limits_of_share
 from services.domain.bucket_table import WHOLE
+from services.domain.metric import Metric
 
 SEQUENTIAL = Method.SEQUENTIAL.value
 FIXED_HORIZON = Method.FIXED_HORIZON.value
@@ -110,20 +112,24 @@ class Subject:
             exploratory=self.exploratory,
         )
 
-    def mean(self, estimate: Estimate, method: str, reach: float, alpha: float) -> ResultRow:
-        """Return the row of a variant's mean, ``reach`` standard errors to either side."""
-        width = reach * estimate.standard_error
+    def mean(self, metric: Metric, estimate: Estimate, method: str, reach: float, alpha: float) -> ResultRow:
+        """Return the row of a variant's mean, ``reach`` standard errors to either side.
+
+        Values that were all the same so far do not show how much they vary: their mean has no interval. A
+        share has one, as 0 of so many are not 0 of all.
+        """
         return self.figure(
             "mean",
             method,
             estimate.mean,
             n=estimate.sample_size,
             always_valid=method == SEQUENTIAL,
-            limits=(estimate.mean - width, estimate.mean + width, 1.0 - alpha),
+            limits=_limits_of_mean(metric, estimate, reach, alpha),
         )
 
     def comparison(
         self,
+        metric: Metric,
         found: Comparison | Insufficient,
         effect: Effect,
         method: Method,
@@ -141,7 +147,7 @@ class Subject:
             found.point,
             n=found.sample_size,
             always_valid=always_valid,
-            limits=(found.lower, found.upper, found.level),
+            limits=(*_possible(metric, effect, found.lower, found.upper), found.level),
             p_value=found.p_value,
             adjusted_p_value=adjusted_p_value,
         )
@@ -162,3 +168,21 @@ class Subject:
             self.figure(chance, BAYESIAN, found.chance_to_beat_control, n=n, always_valid=False),
             self.figure(loss, BAYESIAN, found.loss_of_treatment, n=n, always_valid=False),
         ]
+
+
+def _limits_of_mean(
+    metric: Metric, estimate: Estimate, reach: float, alpha: float
+) -> tuple[float, float, float] | None:
+    if metric.kind == "proportion":
+        return (*limits_of_share(estimate, reach), 1.0 - alpha)
+    if estimate.variance == 0.0:
+        return None
+    width = reach * estimate.standard_error
+    return estimate.mean - width, estimate.mean + width, 1.0 - alpha
+
+
+def _possible(metric: Metric, effect: Effect, lower: float, upper: float) -> tuple[float, float]:
+    """Cut off what no difference can be: shares lie in [0, 1], and nothing positive falls below 0."""
+    if effect is Effect.RELATIVE:
+        return (max(lower, -1.0) if metric.is_never_negative else lower), upper
+    return (max(lower, -1.0), min(upper, 1.0)) if metric.kind == "proportion" else (lower, upper)

@@ -61,8 +61,8 @@ COLUMN_COMMENTS: dict[str, dict[str, str]] = {
         "definition": "The definition as its team gave it: variants, metrics, guardrails, plan.",
         "control": "The variant the others are compared to: the route's stable one when it started.",
         "phase": (
-            "The present phase, from 1; a changed split of an A/B test begins the next, and so does the watch "
-            "after a promotion."
+            "The present phase, from 1; a changed split of an A/B test begins the next, and so does the "
+            "watch after a promotion."
         ),
         "stage": (
             "How far it has come: 'ramp' on its way up, 'deployed' and not served yet, 'watch' promoted and "
@@ -174,7 +174,10 @@ COLUMN_COMMENTS: dict[str, dict[str, str]] = {
     "experiment_results_history": {
         **_RESULTS,
         "recorded_at": "When the row was kept.",
-        "occasion": "Why: 'hour' once an hour, 'decision' at each decision, 'end' at the end of a phase.",
+        "occasion": (
+            "Why: 'hour' once an hour, and in a phase's first hour with the first number and after 1, 5, 15 "
+            "and 30 minutes; 'decision' at each decision; 'end' at the end of a phase."
+        ),
         "decision_id": "The decision it was kept for.",
     },
 }

@@ -67,14 +67,16 @@ _OF_EXPERIMENT = {
     "decision_log": "experiment_key = :key ORDER BY decided_at",
     "canary_health_by_minute": "experiment_key = :key ORDER BY phase, tick, treatment_share_bp, role",
     "metric_buckets": (
-        "experiment_key = :key AND segment = '' ORDER BY phase, variant_index, column_key, bucket"
+        "experiment_key = :key AND (segment = '' OR segment LIKE 'share=%') "
+        "ORDER BY phase, variant_index, segment, column_key, bucket"
     ),
 }
 _EXPOSURES = "experiment_key = :key ORDER BY phase, exposed_at, unit_hash"
 _ALL_SEGMENTS = "experiment_key = :key ORDER BY phase, segment, variant_index, column_key, bucket"
 
 _SKETCHES = """
-    SELECT b.phase, v.variant_key, b.segment, b.sketches
+    SELECT b.phase, v.variant_key,
+        CASE WHEN b.segment LIKE 'share=%' THEN '' ELSE b.segment END AS segment, b.sketches
     FROM bucket_sums b JOIN experiment_variants v USING (experiment_id, variant_index)
     WHERE v.experiment_key = :key AND b.sketches IS NOT NULL
     ORDER BY b.phase, v.variant_index, b.segment, b.partition

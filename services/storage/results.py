@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
+from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
@@ -22,6 +23,8 @@ Occasion = Literal["hour", "decision", "end"]
 
 LATE_DAYS = 30
 """For how long after its end the results of a phase follow what still comes in."""
+EARLY_MINUTES = (1, 5, 15, 30)
+"""When the results of a phase's first hour are kept, counted from its start."""
 SETTLING_SECONDS = 60
 """For how long after the end of a phase the results kept for its end follow the last sums."""
 
@@ -62,23 +65,17 @@ async def replace(
         await connection.execute(_INSERT, {**fixed, **values})
 
 
-async def keep_hour(connection: AsyncConnection, key: PhaseKey) -> bool:
-    """Keep the newest results for the history, where none are kept for this hour; say whether."""
-    past = experiment_results_history.c
-    found = await connection.scalar(
-        sa.select(sa.literal(1))
-        .where(
-            past.experiment_id == key.experiment_id,
-            past.phase == key.phase,
-            past.occasion == "hour",
-            past.recorded_at >= sa.func.date_trunc("hour", sa.func.now()),
-        )
-        .limit(1)
-    )
-    if found is not None:
-        return False
-    await _keep(connection, key, "hour")
-    return True
+async def keep_hour(connection: AsyncConnection, key: PhaseKey, *, started_at: datetime) -> bool:
+    """Keep the newest results for the history where it is time to; say whether.
+
+    It is at each full hour, and in the first one with the first number and after ``EARLY_MINUTES``, counted
+    from the phase's start. Results without a number are never kept for the hour.
+    """
+    asked = {"experiment_id": key.experiment_id, "phase": key.phase, "started_at": started_at}
+    is_due = bool(await connection.scalar(_IS_DUE, {**asked, "minutes": [0, *EARLY_MINUTES]}))
+    if is_due:
+        await _keep(connection, key, "hour")
+    return is_due
 
 
 async def keep_decision(connection: AsyncConnection, key: PhaseKey, decision_id: UUID) -> None:
@@ -163,6 +160,22 @@ _INSERT = sa.text(f"""
     SELECT :experiment_id, :experiment, :phase, r.*, now() FROM unnest(
         {", ".join(f"CAST(:c{index} AS {_TYPES[name]}[])" for index, name in enumerate(_NAMES))}) AS r
 """)  # noqa: S608
+
+_IS_DUE = sa.text("""
+    WITH newest AS (
+        SELECT max(due) AS due FROM (
+            SELECT CAST(:started_at AS timestamptz) + make_interval(mins => m)
+            FROM unnest(CAST(:minutes AS int[])) AS m
+            UNION ALL SELECT date_trunc('hour', now())
+        ) AS times (due)
+        WHERE due <= now()
+    )
+    SELECT EXISTS (SELECT 1 FROM experiment_results AS r
+                   WHERE r.experiment_id = :experiment_id AND r.phase = :phase AND r.point IS NOT NULL)
+        AND NOT EXISTS (SELECT 1 FROM experiment_results_history AS h, newest
+                        WHERE h.experiment_id = :experiment_id AND h.phase = :phase AND h.occasion = 'hour'
+                            AND h.recorded_at >= newest.due)
+""")
 
 _OUTDATED = sa.text("""
     SELECT e.experiment_id, e.key, p.phase

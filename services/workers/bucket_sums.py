@@ -9,7 +9,7 @@ from uuid import UUID
 
 import numpy as np
 
-from services.domain.bucket_table import WHOLE, Integers
+from services.domain.bucket_table import Integers
 from services.storage.bucket_writing import SumsToWrite
 from services.storage.buckets import BucketRow, Sketches, SumsKey
 from services.storage.counting import QualityCount
@@ -58,7 +58,7 @@ class BucketSums:
 
     def lacking(self, columns: Columns) -> list[SumsKey]:
         """Return the sums that are not in memory. Plans and values must be known."""
-        keys = {_key(line, WHOLE) for line in _lines(columns) if _is_unplaced(line)}
+        keys = {_key(line, line.segment) for line in _lines(columns) if _is_unplaced(line)}
         keys = {key for key in keys if self._places.get(key) is None}
         for line, attributes in self._attributed(columns):
             for segment in self._segments(line, attributes):
@@ -77,7 +77,7 @@ class BucketSums:
             self._add_outcomes(columns, now)
         for report in columns.observations.reports:
             self._note_unless_summed(report)
-            for segment in (WHOLE, *self._segments(report.line, report.attributes)):
+            for segment in (report.line.segment, *self._segments(report.line, report.attributes)):
                 place = self._places[_key(report.line, segment)]
                 add_report(self._places, report, place)
                 self._places.touch(np.array([place.number]), now)
@@ -206,7 +206,7 @@ class BucketSums:
     def _whole(self, line: Line) -> Place:
         place = line.place
         if place is None or not place.alive:
-            place = line.place = self._places[_key(line, WHOLE)]
+            place = line.place = self._places[_key(line, line.segment)]
         return place
 
 

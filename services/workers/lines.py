@@ -12,6 +12,7 @@ from uuid import UUID
 from weakref import WeakValueDictionary
 
 from services.domain.assignment import BASIS_POINTS
+from services.domain.bucket_table import WHOLE, share_segment
 from services.domain.events import AssignedTo, Role, UnitSource
 from services.domain.status import OutcomeStatus, is_error
 from services.messaging.codec import OutcomeView
@@ -76,6 +77,7 @@ class Line:
         "role",
         "row",
         "seen",
+        "segment",
         "share_bp",
         "variant_number",
         "window",
@@ -90,6 +92,8 @@ class Line:
         self.phase = assigned.phase
         self.variant_number = assigned.variant_number
         self.share_bp = assigned.treatment_share_bp
+        self.segment = WHOLE if assigned.variant_index >= 0 else share_segment(self.share_bp)
+        """Where its sums belong: a test's to all of it, a canary's to the share that the treatment had."""
         self.is_control = assigned.role is Role.CONTROL
         self.role = assigned.role.label
         self.row = row_of((assigned.experiment_id, self.phase, self.share_bp, self.role, self.variant_number))

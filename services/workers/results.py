@@ -65,7 +65,7 @@ async def _write(
     if decision_id is not None:
         await results.keep_decision(connection, key, decision_id)
     elif snapshot.runs:
-        await results.keep_hour(connection, key)
+        await results.keep_hour(connection, key, started_at=snapshot.phase.started_at)
     elif (ended_at := snapshot.phase.ended_at) is not None:
         seconds = (snapshot.now - ended_at).total_seconds()
         await results.keep_end(connection, key, seconds_after=seconds)

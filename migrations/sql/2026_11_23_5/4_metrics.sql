@@ -61,7 +61,7 @@ SELECT
     counted.units,
     counted.errors,
     counted.errors::float / nullif(counted.requests, 0) AS error_rate,
-    counted.latency_us_sum / nullif(counted.requests, 0)::float / 1e6 AS mean_latency_seconds,
+    summed.latency_us / nullif(summed.completed, 0) / 1e6 AS mean_latency_seconds,
     summed.tokens AS total_tokens,
     summed.tokens::float / nullif(summed.requests_with_tokens, 0) AS mean_tokens,
     summed.cost AS total_cost_usd,
@@ -77,14 +77,15 @@ CROSS JOIN LATERAL (
         c.phase,
         sum(c.requests)::bigint AS requests,
         sum(c.first_requests)::bigint AS units,
-        sum(c.errors)::bigint AS errors,
-        sum(c.latency_us_sum) AS latency_us_sum
+        sum(c.errors)::bigint AS errors
     FROM experiment_counts c
     WHERE c.experiment_id = v.experiment_id AND c.variant_index = v.variant_index
     GROUP BY c.phase
 ) AS counted
 CROSS JOIN LATERAL (
     SELECT
+        sum(m.raw_total) FILTER (WHERE m.column_key = 'latency')::float AS latency_us,
+        sum(m.n) FILTER (WHERE m.column_key = 'latency')::float AS completed,
         sum(m.raw_total) FILTER (WHERE m.column_key = 'total_tokens')::bigint AS tokens,
         sum(m.n) FILTER (WHERE m.column_key = 'total_tokens') AS requests_with_tokens,
         sum(m.raw_total) FILTER (WHERE m.column_key = 'cost')::float / 1e9 AS cost,
@@ -95,13 +96,13 @@ CROSS JOIN LATERAL (
     WHERE m.experiment_id = v.experiment_id
         AND m.phase = counted.phase
         AND m.variant_index = v.variant_index
-        AND m.segment = ''
-        AND m.column_key IN ('total_tokens', 'cost', 'feedback:satisfaction')
+        AND (m.segment = '' OR m.segment LIKE 'share=%')
+        AND m.column_key IN ('latency', 'total_tokens', 'cost', 'feedback:satisfaction')
 ) AS summed;
 
 COMMENT ON VIEW variant_totals IS
     'Each variant of each experiment and phase in one row. Descriptive: means without intervals; what may be '
-    'concluded from them is in experiment_results. Tokens, cost and satisfaction lag a few seconds behind.';
+    'concluded from them is in experiment_results. Latency, tokens, cost and satisfaction lag a few seconds behind.';
 COMMENT ON COLUMN variant_totals.experiment_key IS 'The experiment''s key.';
 COMMENT ON COLUMN variant_totals.experiment_id IS 'The experiment''s identifier.';
 COMMENT ON COLUMN variant_totals.route_key IS 'The route it runs on.';
@@ -114,7 +115,8 @@ COMMENT ON COLUMN variant_totals.units IS
     'Units exposed to the variant; where the unit is the request, the same as requests.';
 COMMENT ON COLUMN variant_totals.errors IS 'How many requests failed.';
 COMMENT ON COLUMN variant_totals.error_rate IS 'errors / requests, a fraction.';
-COMMENT ON COLUMN variant_totals.mean_latency_seconds IS 'Mean time to the whole answer.';
+COMMENT ON COLUMN variant_totals.mean_latency_seconds IS
+    'Mean time to the whole answer, of requests that got one; NULL without any.';
 COMMENT ON COLUMN variant_totals.total_tokens IS 'Prompt and completion tokens together; NULL where none are known.';
 COMMENT ON COLUMN variant_totals.mean_tokens IS 'total_tokens by the requests that report them.';
 COMMENT ON COLUMN variant_totals.total_cost_usd IS 'What the requests cost, in dollars; NULL where there are no prices.';

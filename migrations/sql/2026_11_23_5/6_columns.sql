@@ -197,5 +197,6 @@ COMMENT ON COLUMN experiment_results_history.insufficient IS
 COMMENT ON COLUMN experiment_results_history.as_of IS 'The time of the counts it was computed from.';
 COMMENT ON COLUMN experiment_results_history.recorded_at IS 'When the row was kept.';
 COMMENT ON COLUMN experiment_results_history.occasion IS
-    'Why: ''hour'' once an hour, ''decision'' at each decision, ''end'' at the end of a phase.';
+    'Why: ''hour'' once an hour, and in a phase''s first hour with the first number and after 1, 5, 15 and 30 '
+    'minutes; ''decision'' at each decision; ''end'' at the end of a phase.';
 COMMENT ON COLUMN experiment_results_history.decision_id IS 'The decision it was kept for.';

@@ -87,7 +87,7 @@ def _print_notes(results: Any) -> None:
     notes = [("still needed", needed["sentence"]) for needed in results["still_needed"]]
     if ratio:
         notes.append(("sample ratio", ratio["sentence"]))
-    bad = {name: n for name, n in results["data_quality"].items() if n and name != "feedback"}
+    bad = {name: n for name, n in (results["data_quality"] or {}).items() if n and name != "feedback"}
     if bad:
         notes.append(
             ("data quality", ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in bad.items()))

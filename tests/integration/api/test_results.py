@@ -3,16 +3,22 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from services.domain.assignment import ANALYSIS_BUCKETS
 from services.domain.experiment import Experiment
 from services.domain.results import ResultRow
 from services.storage import experiments, results
+from services.storage.buckets import STORED
 from services.storage.results import PhaseKey
 from services.storage.tables import (
+    bucket_sums,
     data_quality_counts,
+    decisions,
+    evaluations,
     experiment_counts,
     experiment_results_history,
     route_counts,
@@ -64,6 +70,26 @@ async def counted(connection: AsyncConnection, experiment: Experiment, tick: int
         )
 
 
+async def summed(
+    connection: AsyncConnection, experiment: Experiment, segment: str = "", **cells: tuple[int, int]
+) -> None:
+    """Bucket sums of both variants: of each column how many values, and their sum, all in bucket 0."""
+    packed = np.zeros((len(cells), 2, ANALYSIS_BUCKETS), STORED)
+    packed[:, :, 0] = list(cells.values())
+    row = {"experiment_id": experiment.experiment_id, "phase": experiment.phase, "segment": segment}
+    for index in range(2):
+        await connection.execute(
+            sa.insert(bucket_sums).values(
+                **row,
+                variant_index=index,
+                partition=0,
+                partitions=1,
+                columns=list(cells),
+                sums=packed.tobytes(),
+            )
+        )
+
+
 async def running(client: Client, engine: AsyncEngine, key: str = "test") -> Experiment:
     assert (await client.post(f"/v1/experiments/{key}/start")).status == 200
     async with engine.connect() as connection:
@@ -92,6 +118,8 @@ async def test_results_by_variant_and_by_comparison(tested: Client, engine: Asyn
         await evaluated(connection, test, rows())
         figures = {"first_requests": 20, "requests": 40, "errors": 4, "latency_us_sum": 8_000_000}
         await counted(connection, test, minute(), **figures)
+        # What a request that fails takes is no time to an answer.
+        await summed(connection, test, units=(20, 0), error=(40, 4), latency=(36, 3_600_000))
         quality = {"experiment_id": test.experiment_id, "phase": 1, "kind": "late_feedback", "n": 3}
         await connection.execute(sa.insert(data_quality_counts).values(quality))
 
@@ -101,7 +129,7 @@ async def test_results_by_variant_and_by_comparison(tested: Client, engine: Asyn
     assert body["as_of"]
     control, treatment = body["variants"]
     assert (control["units"], control["requests"], control["error_rate"]) == (20, 40, 0.1)
-    assert (control["latency_mean_seconds"], control["satisfaction_rate"]) == (0.2, 0.6)
+    assert (control["latency_mean_seconds"], control["satisfaction_rate"]) == (0.1, 0.6)
     assert treatment["metrics"][0]["insufficient"] == "no reports yet"
     (comparison,) = body["comparisons"]
     assert (comparison["significant"], comparison["may_be_peeked_at"]) == (True, True)
@@ -115,13 +143,17 @@ async def test_results_by_segment(tested: Client, engine: AsyncEngine) -> None:
     test = await running(tested, engine)
     async with engine.begin() as connection:
         await evaluated(connection, test, [*rows(), *rows(0.3, "tier=gold")])
+        figures = {"units": (3, 0), "error": (8, 2), "latency": (6, 3_000_000)}
+        await summed(connection, test, "tier=gold", **figures)
 
     gold = (await tested.get(f"{RESULTS}?segment=tier=gold")).body
     unknown = await tested.get(f"{RESULTS}?segment=tier=tin")
 
     assert [one["point"] for one in gold["comparisons"]] == [0.3]
     assert gold["segments"] == ["tier=gold"]
-    assert gold["variants"][0]["units"] is None
+    control = gold["variants"][0]
+    assert (control["units"], control["requests"], control["error_rate"]) == (3, 8, 0.25)
+    assert control["latency_mean_seconds"] == 0.5
     assert unknown.status == 422
     assert "there are tier=gold" in unknown.body["detail"]
 
@@ -159,6 +191,10 @@ async def test_what_was_seen_at_a_time(tested: Client, engine: AsyncEngine) -> N
             unmoved = sa.update(history).where(history.c.recorded_at > now - timedelta(minutes=1))
             await connection.execute(unmoved.values(recorded_at=recorded))
             await counted(connection, test, int(recorded.timestamp()) // 60, first_requests=10)
+        quality = {"experiment_id": test.experiment_id, "phase": 1, "kind": "late_feedback", "n": 3}
+        await connection.execute(sa.insert(data_quality_counts).values(quality))
+        await connection.execute(sa.text("UPDATE experiments SET started_at = now() - interval '3 hours'"))
+    assert (await tested.post("/v1/experiments/test/stop")).status == 200
 
     async def seen(minutes_ago: int) -> Any:
         at = (now - timedelta(minutes=minutes_ago)).strftime("%Y-%m-%dT%H:%MZ")
@@ -167,10 +203,65 @@ async def test_what_was_seen_at_a_time(tested: Client, engine: AsyncEngine) -> N
     old, recent, before = await seen(90), await seen(10), await seen(150)
     assert [one["point"] for one in old["comparisons"]] == [0.1]
     assert [one["point"] for one in recent["comparisons"]] == [0.2]
-    assert [variant["units"] for variant in old["variants"]] == [10, 10]
-    assert [variant["units"] for variant in recent["variants"]] == [20, 20]
+    # Nothing but what was recorded then: totals, oddities and status of now would contradict it.
+    assert [variant["requests"] for variant in old["variants"]] == [None, None]
+    assert (old["status"], old["conclusion"], old["data_quality"]) == ("running", None, None)
+    assert (await tested.get(RESULTS)).body["status"] == "stopped"
     assert old["recorded_at"] < recent["recorded_at"]
     assert "no results were recorded by then" in before["no_results"]
+
+
+async def test_the_first_hour_of_a_phase_has_a_history(tested: Client, engine: AsyncEngine) -> None:
+    """Kept with the first number, and then after some minutes; never before there is a number."""
+    test = await running(tested, engine)
+    key = PhaseKey(test.experiment_id, test.key, 1)
+
+    async def is_kept(*, seconds_ago: float) -> bool:
+        async with engine.begin() as connection:
+            now = await connection.scalar(sa.text("SELECT now()"))
+            assert now is not None
+            return await results.keep_hour(connection, key, started_at=now - timedelta(seconds=seconds_ago))
+
+    async with engine.begin() as connection:
+        await evaluated(
+            connection, test, [ResultRow(**GOAL, statistic="mean", variant="old", insufficient="no")]
+        )
+    assert not await is_kept(seconds_ago=1)
+    async with engine.begin() as connection:
+        await evaluated(connection, test, rows())
+    assert await is_kept(seconds_ago=1)
+    assert not await is_kept(seconds_ago=2)
+    for minutes in results.EARLY_MINUTES:
+        async with engine.begin() as connection:
+            earlier = sa.text(
+                "UPDATE experiment_results_history SET recorded_at = recorded_at - interval '3 s'"
+            )
+            await connection.execute(earlier)
+        assert await is_kept(seconds_ago=60 * minutes + 1)
+        assert not await is_kept(seconds_ago=60 * minutes + 2)
+
+
+async def test_a_promotion_by_hand_keeps_what_was_seen(tested: Client, engine: AsyncEngine) -> None:
+    test = await running(tested, engine)
+    async with engine.begin() as connection:
+        await evaluated(connection, test, rows())
+        seen = {
+            "experiment_id": test.experiment_id,
+            "phase": 1,
+            "rule": "r",
+            "sentence": "s",
+            "body": {"n": 3},
+        }
+        await connection.execute(sa.insert(evaluations).values(seen))
+    assert (await tested.post("/v1/experiments/test/promote", {"reason": "enough"})).status == 202
+    async with engine.connect() as connection:
+        decided = await connection.execute(sa.select(decisions.c.decision_id, decisions.c.evidence))
+        kept = sa.select(experiment_results_history.c.decision_id).distinct()
+        ((decision_id, evidence),) = decided.all()
+        assert list(
+            await connection.scalars(kept.where(experiment_results_history.c.occasion == "decision"))
+        ) == [decision_id]
+    assert evidence == {"n": 3}
 
 
 @pytest.mark.parametrize("at", ["yesterday", "2026-11-20T12:00"])

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
+from uuid import UUID
 
 import openai
 import pytest
 
+from services.messaging.comparison_codec import decode_comparisons
+from services.messaging.consumer import read_topic
 from tests.integration.gateway.running import (
     Installation,
     RunningGateway,
@@ -17,6 +21,7 @@ from tests.integration.gateway.running import (
     route,
     variant,
 )
+from tests.integration.gateway.test_shadows import shadow
 
 MESSAGES: Any = [{"role": "user", "content": "Say something calm."}]
 CHECKER = "hg-test-key-of-a-checker"
@@ -95,3 +100,26 @@ async def test_a_variant_that_the_route_does_not_have(gateway: RunningGateway) -
         with pytest.raises(openai.NotFoundError, match="it has new, old, other") as refused:
             await ask(client, "newest")
     assert (refused.value.code, refused.value.param) == ("variant_not_found", "x-headgate-force-variant")
+
+
+async def test_no_shadow_gets_a_copy_of_a_forced_request(
+    gateway: RunningGateway, installation: Installation
+) -> None:
+    everything = shadow("other")
+    variants = [variant(key, "only") for key in ("old", "other")]
+    await installation.publish(route("support", *variants, shadow=everything, allocation_version=8))
+    async with gateway.client(CHECKER) as client:
+        while (await ask(client, "old")).headers["x-headgate-allocation"] != "8":
+            pass
+        await ask(client, "old")
+        copied = (await ask(client, None)).headers["x-headgate-request-id"]
+    async with asyncio.timeout(60):
+        while not (told := await comparisons(installation)):
+            await asyncio.sleep(0.05)
+    assert told == [UUID(copied)]
+
+
+async def comparisons(installation: Installation) -> list[UUID]:
+    """The ids of the requests that a shadow was compared on, once the gateway has told of any."""
+    records = await read_topic(installation.kafka, installation.topics.comparisons)
+    return [one.comparison_id for record in records for one in decode_comparisons(record.value).comparisons]

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.domain.ab_test import ABTestDefinition, WeightedVariant
 from services.domain.allocation import TestSplit
 from services.domain.configuration import VariantConfig
-from services.domain.experiment import CanaryDefinition, Experiment
+from services.domain.experiment import CanaryDefinition, CanaryPlan, Experiment
 from services.domain.metric import BUILT_IN
 from services.messaging.settings import KafkaSettings
 from services.messaging.topics import create_topics
@@ -94,7 +94,9 @@ async def ab_test(engine: AsyncEngine, canary: Experiment) -> Experiment:
         return await experiments.get(connection, experiment.key)
 
 
-async def start_canary(engine: AsyncEngine, key: str = "canary", route_key: str = "chat") -> Experiment:
+async def start_canary(
+    engine: AsyncEngine, key: str = "canary", route_key: str = "chat", plan: CanaryPlan | None = None
+) -> Experiment:
     """Define a route of two variants and start a canary on it, without publishing anything."""
     experiment = Experiment(
         experiment_id=new_id(),
@@ -103,7 +105,7 @@ async def start_canary(engine: AsyncEngine, key: str = "canary", route_key: str 
         kind="canary",
         status="draft",
         conclusion=None,
-        definition=CanaryDefinition(treatment=f"{key}-new"),
+        definition=CanaryDefinition(treatment=f"{key}-new", plan=plan or CanaryPlan()),
         control=f"{key}-old",
         phase=1,
         created_at=datetime.now(UTC),

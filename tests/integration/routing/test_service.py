@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.domain.configuration import RouteConfig
 from services.domain.decision import Decision
 from services.domain.errors import InstallationMismatch
-from services.domain.experiment import Experiment
+from services.domain.experiment import CanaryPlan, Experiment
 from services.messaging.codec import decode_config
 from services.messaging.consumer import read_topic
 from services.messaging.records import decision_record
@@ -147,10 +147,12 @@ def routing_process(kafka: KafkaSettings, database: DatabaseSettings) -> Iterato
 async def test_killed_again_and_again_it_applies_each_decision_once(
     settings: KafkaSettings, database: DatabaseSettings, engine: AsyncEngine
 ) -> None:
-    canaries = [await start_canary(engine, f"canary-{n}", f"route-{n}") for n in range(12)]
+    unwatched = CanaryPlan(holdback_share=0.0)
+    canaries = [await start_canary(engine, f"canary-{n}", f"route-{n}", unwatched) for n in range(12)]
     actions = ["rollback", "promote", "advance"] * 4
+    steps = {"advance": {"next_step": 1, "next_share_bp": 1_000}}
     made = [
-        await record(engine, decision(canary, action, next_step=1, next_share_bp=1_000))
+        await record(engine, decision(canary, action, **steps.get(action, {})))
         for canary, action in zip(canaries, actions, strict=True)
     ]
 

@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from analytics.buckets import BucketSums
+from analytics.buckets import BucketSums, bucketed_mean
+from analytics.estimates import Estimate
 from analytics.results import Insufficient, Interval
-from analytics.wilson import clustered_rate, wilson
+from analytics.wilson import clustered_rate, limits_of_share, wilson
 
 
 @given(st.integers(1, 2_000), st.data())
@@ -66,3 +67,21 @@ def test_intervals_cover_the_rate_of_correlated_samples() -> None:
         # The rate that is estimated weighs units by their samples, which are drawn apart from their rates.
         hits += rate in found.interval
     assert 0.93 <= hits / runs <= 0.97
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.floats(0, 1)), min_size=2, max_size=60), st.floats(1, 10))
+def test_limits_of_a_share_are_never_certain(buckets: list[tuple[int, float]], reach: float) -> None:
+    """The naive way that fails: 0 of 1,914 ± 0 standard errors."""
+    found = bucketed_mean(BucketSums.of([n for n, _ in buckets], [round(n * part) for n, part in buckets]))
+    if isinstance(found, Insufficient):
+        return
+    lower, upper = limits_of_share(found, reach)
+    assert 0.0 <= lower <= upper <= 1.0
+    assert lower - 1e-12 <= found.mean <= upper + 1e-12
+    assert upper - lower > 0.0
+
+
+def test_limits_of_a_share_are_wilsons_with_the_normal_quantile() -> None:
+    share = Estimate(0.2, 0.2 * 0.8 / 100, 400.0, 50.0)
+    found = wilson(0.2, 100.0)
+    assert limits_of_share(share, 1.959963984540054) == pytest.approx((found.lower, found.upper))

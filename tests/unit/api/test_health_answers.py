@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.api.health_answers import read_stream, text_of
+from services.api.health_answers import read_stream, storable, text_of
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,8 @@ def test_a_stream_that_broke_off() -> None:
     assert text == "he"
     assert failure is not None
     assert "no JSON" in failure
+
+
+def test_what_cannot_be_stored_is_replaced() -> None:
+    assert storable("é 😀 fine") == "é 😀 fine"
+    assert storable("a\x00b\ud800c") == "a\ufffdb?c"

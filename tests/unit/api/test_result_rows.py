@@ -46,14 +46,15 @@ def experiment(definition: Any = TEST) -> Experiment:
     )
 
 
-def reading(*rows: ResultRow, definition: Any = TEST, whole: bool = True) -> Reading:
+def reading(*rows: ResultRow, definition: Any = TEST, now: bool = True) -> Reading:
     split = PhaseSplit(("old", "new"), (5_000, 5_000), 10_000) if definition is TEST else None
     return Reading(
         experiment=experiment(definition),
         phase=Phase(1, split, STARTED, None),
         rows=rows,
-        totals={0: VariantTotals(units=10, requests=40, errors=2, latency_us=20_000_000)},
-        whole=whole,
+        totals={0: VariantTotals(units=10, requests=40, errors=2, completed=38, latency_us=19_000_000)}
+        if now
+        else None,
     )
 
 
@@ -79,9 +80,17 @@ def test_a_variant_has_its_totals_and_every_metric() -> None:
     assert (treatment.role, treatment.units, treatment.error_rate) == ("treatment", 0, None)
 
 
-def test_a_segment_has_no_totals_of_its_own() -> None:
-    control, _ = variant_results(reading(whole=False))
-    assert (control.units, control.requests, control.latency_mean_seconds) == (None, None, None)
+def test_of_the_past_only_what_the_rows_say_is_known() -> None:
+    of_control = {"variant": "old", "comparison_to": ""}
+    recorded = [
+        row("sample_ratio", "", **of_control, point=0.5, n=7),
+        row("mean", "error_rate", **of_control, point=0.25, n=40),
+        row("mean", "latency_mean", **of_control, point=1.5, n=30),
+    ]
+    control, treatment = variant_results(reading(*recorded, now=False))
+    assert (control.units, control.requests, control.error_rate) == (7, 40, 0.25)
+    assert control.latency_mean_seconds == 1.5
+    assert (treatment.units, treatment.requests, treatment.latency_mean_seconds) == (None, None, None)
 
 
 @pytest.mark.parametrize(

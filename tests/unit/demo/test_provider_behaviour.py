@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 import pytest
+from click.testing import CliRunner
 
+from services.cli.main import main
 from services.demo.provider_behaviour import Behaviour, Fault, Luck, behaviour_of
 from services.demo.provider_models import Models
 
@@ -18,8 +21,15 @@ def test_a_name_carries_the_behaviour() -> None:
 
 @pytest.mark.parametrize("name", ["sim:nonsense", "sim:unknown=1", "sim:error_rate=much"])
 def test_a_name_that_cannot_be_read(name: str) -> None:
-    with pytest.raises(ValueError, match=r"nonsense|unknown|error_rate"):
+    wrong = name.removeprefix("sim:").partition("=")[0]
+    with pytest.raises(ValueError, match=rf"{wrong}.*; the options are error_rate, .*latency_ms.*slow_ms"):
         behaviour_of(name)
+
+
+def test_the_help_names_every_option_and_fault() -> None:
+    told = CliRunner().invoke(main, ["provider", "--help"]).output
+    for name in (*Behaviour.__struct_fields__, *Fault):
+        assert re.search(rf"\b{name}\b", told), name
 
 
 def test_rates_are_met() -> None:

@@ -113,3 +113,20 @@ def test_a_cap_reads_the_column_that_was_capped() -> None:
     metric = msgspec.structs.replace(BUILT_IN["cost"], key="capped", cap=2.0)
     found = of(metric, table(metric, **{"cost<=2000000000": ([2], [4 * 10**9])}))
     assert found.sums.total == 4.0
+
+
+def test_a_feedback_that_one_metric_reads_as_a_share_is_yes_or_no_for_all() -> None:
+    stars, likes = (
+        Metric(key="stars", source="feedback:stars"),
+        Metric(key="likes", source="feedback:stars", per="unit"),
+    )
+    share = Metric(key="top", source="feedback:stars", kind="proportion")
+    other = Metric(key="other", source="feedback:other")
+    alone = {column.key: column for column in columns_for((stars, likes, other))}
+    together = {column.key: column for column in columns_for((stars, likes, other, share))}
+    assert alone["feedback:stars"].takes(3_000_000)
+    assert not together["feedback:stars"].takes(3_000_000)
+    assert together["feedback:stars"].takes(1_000_000)
+    assert together["feedback:stars"].takes(0)
+    assert together["feedback:other"].takes(3_000_000)
+    assert not together["error"].yes_or_no

@@ -204,7 +204,9 @@ class Recount:
 
 
 def segments(assigned: AssignedTo, attributes: dict[str, str]) -> list[str]:
-    if assigned.experiment_id == CANARY or "region" not in attributes:
+    if assigned.experiment_id == CANARY:
+        return [f"share={assigned.treatment_share_bp}"]
+    if "region" not in attributes:
         return [""]
     value = attributes["region"]
     return ["", f"region={value if value in ('eu', 'us') else 'other'}"]
