@@ -47,11 +47,11 @@ def duration_axis(axes: Axes, values: npt.NDArray[np.float64]) -> None:
 
     Args:
         axes: whose horizontal axis it is.
-        values: shape (values,), > 0, at least one; in the unit of the axis.
+        values: shape (values,), >= 0, at least one; in the unit of the axis.
     """
     low, high = values.min(), values.max()
-    if high < LOGARITHMIC_FROM * low:
-        axes.set_xlim(0.0, 1.05 * high)
+    if low <= 0.0 or high < LOGARITHMIC_FROM * low:
+        axes.set_xlim(0.0, 1.05 * high or 1.0)
         return
     axes.set_xscale("log")
     fine = high < 10.0**FINE_DECADES * low

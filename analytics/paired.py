@@ -53,7 +53,8 @@ def mean_difference(
         interval = found
     elif found.degrees < MINIMUM_DEGREES:
         interval = Insufficient(
-            f"{found.degrees:.1f} degrees of freedom: a confidence sequence begins at {MINIMUM_DEGREES}"
+            f"too few units so far: a first look takes as much as {MINIMUM_DEGREES + 1} equally busy "
+            f"analysis buckets hold, and this is as much as {found.degrees + 1.0:.0f}"
         )
     elif found.variance == 0.0:
         interval = Insufficient("no two differences differ, so nothing is known of how much they vary")

@@ -67,8 +67,8 @@ def _begun(estimate: Estimate | Insufficient) -> Estimate | Insufficient:
     if isinstance(estimate, Insufficient) or estimate.degrees >= MINIMUM_DEGREES:
         return estimate
     return Insufficient(
-        f"too few units so far: a first look takes as much as {MINIMUM_DEGREES + 1} equally busy analysis buckets "
-        f"hold, and this is as much as {estimate.degrees + 1.0:.0f}"
+        f"too few units so far: a first look takes as much as {MINIMUM_DEGREES + 1} equally busy analysis "
+        f"buckets hold, and this is as much as {estimate.degrees + 1.0:.0f}"
     )
 
 

@@ -88,7 +88,7 @@ def _foretold(experiment: Experiment, seen: RouteTraffic, obstacles: list[Obstac
         could_be_created=all(obstacle.blocks != "create" for obstacle in obstacles),
         could_be_started=not obstacles,
         obstacles=obstacles,
-        warnings=list(warnings),
+        warnings=[*foretelling.traffic_warnings(seen), *warnings],
         it_would=list(would),
         traffic=_traffic_seen(seen),
         detectable=list(detectable),

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from services.api.planning import Traffic
+from services.api.planning import Traffic, duration
 from services.domain.ab_test import ABTestDefinition
 from services.domain.experiment import CanaryDefinition, SequentialPolicy
 from services.domain.policy import point_name
+from services.storage.route_traffic import RouteTraffic
 
+SHORT_MINUTES = 120
+"""Traffic seen for less may be a burst."""
 OBSERVES = "do none of this by itself: in mode observe it only says what it would do"
 
 
@@ -55,9 +58,18 @@ def ab_test_would(definition: ABTestDefinition) -> Iterator[str]:
         yield f"roll back as soon as {guards} of a treatment is shown to be worse than its margin"
     winner = "promote it" if definition.on_winner == "promote" else "hold and say so"
     yield f"{winner} if a treatment wins"
-    yield f"be readable by fixed-horizon methods after {definition.planned_duration_minutes / 1440:.1f} days"
+    yield f"be readable by fixed-horizon methods after {duration(definition.planned_duration_minutes)}"
     if definition.mode == "observe":
         yield OBSERVES
+
+
+def traffic_warnings(seen: RouteTraffic) -> Iterator[str]:
+    """Return what may be wrong with taking the traffic that was seen for what will come."""
+    if 0 < seen.minutes < SHORT_MINUTES:
+        yield (
+            f"the route's traffic is known of {duration(seen.minutes)} only: what is foretold takes it to go "
+            "on like that day and night"
+        )
 
 
 def canary_warnings(definition: CanaryDefinition, traffic: Traffic) -> Iterator[str]:
@@ -94,6 +106,9 @@ def ab_test_warnings(definition: ABTestDefinition, traffic: Traffic) -> Iterator
     if "cost" in sources:
         yield "cost is only known of endpoints that have prices"
     if any(source.startswith("feedback:") for source in sources):
-        yield "a goal waits for feedback: it is only known of requests that somebody reports on"
+        yield (
+            "a goal waits for feedback: it is only known of requests that somebody reports on, and what is "
+            "foretold takes everybody to report"
+        )
     if len(definition.goals) > 5:
         yield f"{len(definition.goals)} goals share one error budget: each has to be the clearer"

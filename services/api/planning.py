@@ -17,7 +17,7 @@ from analytics.results import Insufficient
 from services.api.dry_run_views import Detectable
 from services.domain.ab_test import ABTestDefinition
 from services.domain.experiment import CanaryDefinition, SequentialPolicy
-from services.domain.metric import Metric
+from services.domain.metric import FEEDBACK, Metric
 from services.storage.route_traffic import RouteTraffic
 
 OVER_THE_LIMIT = 1.5
@@ -142,7 +142,7 @@ def _of_test(
     hours: float,
     method: Method,
 ) -> Detectable:
-    looked = "always" if method is Method.SEQUENTIAL else "once"
+    looked = "at any time" if method is Method.SEQUENTIAL else "once, at the end"
     question = f"the smallest effect that is found by the planned end, looked at {looked}"
     if isinstance(design, Insufficient):
         return _unknown(metric.key, treatment, question, design.reason)
@@ -151,7 +151,11 @@ def _of_test(
     effect = design[0].minimum_detectable_effect(units, POWER)
     if isinstance(effect, Insufficient):
         return _unknown(metric.key, treatment, question, effect.reason)
-    size = f"{effect:.2%} points" if design[1] == "fraction" else f"{effect:.3f} standard deviations"
+    size = (
+        f"{100 * effect:.2f} percentage points"
+        if design[1] == "fraction"
+        else f"{effect:.3f} standard deviations"
+    )
     return Detectable(
         metric=metric.key,
         variant=treatment,
@@ -161,9 +165,19 @@ def _of_test(
         units=round(units),
         hours=hours,
         method=method.value,
-        sentence=f"{metric.key}: {size}, with {POWER:.0%} probability, from {units:,.0f} units of both",
+        sentence=(
+            f"{metric.key}: {size}, looked at {looked}, with {POWER:.0%} probability, "
+            f"from {units:,.0f} units of both{_provided(metric)}"
+        ),
         insufficient=None,
     )
+
+
+def _provided(metric: Metric) -> str:
+    """What has to be so for the effect to be found."""
+    if metric.source.startswith(FEEDBACK):
+        return ", if every one of them is reported on"
+    return ", if each request comes from another unit" if metric.source != "requests" else ""
 
 
 def _unknown(metric: str, variant: str, question: str, reason: str) -> Detectable:

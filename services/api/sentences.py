@@ -45,6 +45,8 @@ _SENTENCES: Mapping[str, str] = {
     "timezone_aware": "must say its time zone, such as the Z in 2026-11-20T12:00:00Z",
 }
 
+_OBJECT_WANTED = frozenset({"model_attributes_type", "model_type", "dict_type"})
+
 _PATTERNS: Mapping[str, str] = {
     r"^[a-z0-9][a-z0-9._-]{0,62}$": (
         "must be of a-z, 0-9 and . _ -, begin with a letter or digit, and have at most 63 characters"
@@ -65,6 +67,8 @@ def sentence(error: Mapping[str, Any]) -> str:
     if kind == "string_pattern_mismatch":
         pattern = context["pattern"]
         return _PATTERNS.get(pattern, f"must match {pattern}")
+    if kind in _OBJECT_WANTED and isinstance(error.get("input"), bytes):
+        return 'was not read as JSON: send the header "Content-Type: application/json"'
     if kind in _SENTENCES:
         return _SENTENCES[kind].format(**context)
     return str(error["msg"]).removeprefix("Value error, ")

@@ -49,8 +49,10 @@ def report(
     if list_them:
         click.echo(asyncio.run(list_experiments(settings)))
         return
-    if experiment is None or out is None:
-        raise click.UsageError("Name an experiment and, with --out, a directory; --list names experiments.")
+    if experiment is None:
+        raise click.UsageError("Name an experiment; --list shows which there are.")
+    if out is None:
+        raise click.UsageError(f"Say with --out which directory the report of {experiment} is written into.")
     wanted = frozenset(formats.split(","))
     if not wanted <= {"csv", "parquet"}:
         raise click.BadParameter("takes csv, parquet, or csv,parquet", param_hint="--format")

@@ -142,8 +142,10 @@ def check_weights(variants: tuple[WeightedVariant, ...]) -> None:
             raise InvalidDefinition(
                 f"variants[{i}].weight", "must be above 0 and below 1, exact to 0.0001 (one basis point)"
             )
-    if sum(round(variant.weight * BASIS_POINTS) for variant in variants) != BASIS_POINTS:
-        raise InvalidDefinition("variants", "have weights that do not sum to 1")
+    total_bp = sum(round(variant.weight * BASIS_POINTS) for variant in variants)
+    if total_bp != BASIS_POINTS:
+        total = total_bp / BASIS_POINTS
+        raise InvalidDefinition("variants", f"have weights that do not sum to 1 but to {total:g}")
 
 
 def _check_metrics(definition: ABTestDefinition) -> None:

@@ -39,18 +39,19 @@ async def watch_leases(store: ConfigStore, clock: Callable[[], float] = time.tim
     while True:
         blind = {one.key: one for one in blind_experiments(store.view, clock())}
         for key in blind.keys() - known:
-            _log_blind(blind[key])
+            _log_blind(blind[key], was_measured=blind[key].experiment_id in store.view.measured_at)
         for key in known - blind.keys():
             logger.info("experiment %s: measured again, or over", key)
         known = set(blind)
         await asyncio.sleep(LOOK_SECONDS)
 
 
-def _log_blind(experiment: Measured) -> None:
+def _log_blind(experiment: Measured, *, was_measured: bool) -> None:
+    since = f"for over {experiment.lease_limit_seconds:g} s" if was_measured else "yet"
     consequence = "its split is held" if experiment.on_blind == "hold" else "its treatment gets no traffic"
     logger.warning(
-        "experiment %s: nobody has measured it for over %g s; %s until somebody does",
+        "experiment %s: nobody has measured it %s; %s until somebody does",
         experiment.key,
-        experiment.lease_limit_seconds,
+        since,
         consequence,
     )

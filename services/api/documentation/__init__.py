@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from fastapi import APIRouter
-from fastapi.responses import Response
+from fastapi.responses import RedirectResponse, Response
 
-router = APIRouter(prefix="/docs", include_in_schema=False)
+router = APIRouter(include_in_schema=False)
 
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'",
@@ -16,19 +16,25 @@ _HEADERS = {
 }
 
 
-@router.get("")
+@router.get("/")
+async def front_door() -> RedirectResponse:
+    """Lead whoever opens the address in a browser to the page, also behind a prefix."""
+    return RedirectResponse("docs")
+
+
+@router.get("/docs")
 async def page() -> Response:
     """Return the page."""
     return _file("page.html", "text/html")
 
 
-@router.get("/page.js")
+@router.get("/docs/page.js")
 async def script() -> Response:
     """Return what the page runs."""
     return _file("page.js", "text/javascript")
 
 
-@router.get("/page.css")
+@router.get("/docs/page.css")
 async def style() -> Response:
     """Return how the page looks."""
     return _file("page.css", "text/css")

@@ -8,6 +8,23 @@ function element(name, attributes = {}, ...children) {
   return made;
 }
 
+// The little of Markdown that descriptions use: paragraphs, lists, `code` and **what matters**.
+function withMarks(text) {
+  return text.split(/(`+[^`]+`+|\*\*[^*]+\*\*)/).filter((part) => part).map((part) => {
+    if (part.startsWith("`")) return element("code", {}, part.replace(/^`+|`+$/g, ""));
+    return part.startsWith("**") ? element("strong", {}, part.slice(2, -2)) : part;
+  });
+}
+
+function blocks(text) {
+  return (text || "").trim().split(/\n\s*\n/).filter((block) => block.trim()).map((block) => {
+    const items = block.split(/^\s*- /m);
+    if (items.length === 1) return element("p", {}, ...withMarks(block));
+    const list = element("ul", {}, ...items.slice(1).map((item) => element("li", {}, ...withMarks(item.trim()))));
+    return items[0].trim() ? element("div", {}, element("p", {}, ...withMarks(items[0])), list) : list;
+  });
+}
+
 function resolved(schema, document) {
   if (!schema || !schema.$ref) return schema || {};
   const found = schema.$ref.split("/").slice(1).reduce((at, part) => at[part], document);
@@ -59,15 +76,16 @@ function fieldTables(schema, document) {
 
 async function send(method, path, inputs, body, shown) {
   const query = new URLSearchParams();
+  const headers = { Authorization: `Bearer ${document.getElementById("key").value}` };
   let address = path;
   for (const [parameter, input] of inputs) {
     if (parameter.in === "path") {
       // Keys of routes may hold slashes; every other character is escaped.
       const value = input.value.split("/").map(encodeURIComponent).join("/");
       address = address.replace(`{${parameter.name}}`, value);
-    } else if (input.value) query.set(parameter.name, input.value);
+    } else if (input.value && parameter.in === "header") headers[parameter.name] = input.value;
+    else if (input.value) query.set(parameter.name, input.value);
   }
-  const headers = { Authorization: `Bearer ${document.getElementById("key").value}` };
   const options = { method: method.toUpperCase(), headers };
   if (body && body.value.trim()) {
     headers["Content-Type"] = "application/json";
@@ -109,8 +127,8 @@ function operationOf(method, path, operation, document) {
   const answered = answer && ((answer[1].content || {})["application/json"] || {}).schema;
   return element("details", { class: "operation" },
     element("summary", {}, element("span", { class: `method ${method}` }, method.toUpperCase()),
-      element("code", {}, path), ` ${(operation.description || "").split(". ")[0]}`),
-    element("p", {}, operation.description || ""),
+      element("code", {}, path), " ", ...withMarks((operation.description || "").split(". ")[0])),
+    ...blocks(operation.description),
     rows.length ? element("table", {}, ...rows) : null,
     ...(content ? fieldTables(content.schema, document) : []),
     ...picks, body, button, shown,
@@ -122,7 +140,7 @@ async function show() {
   const main = document.getElementById("operations");
   const openapi = await (await fetch("openapi.json")).json();
   document.getElementById("title").textContent = `${openapi.info.title} ${openapi.info.version}`;
-  document.getElementById("description").textContent = openapi.info.description || "";
+  document.getElementById("description").append(...blocks(openapi.info.description));
   const byTag = new Map();
   for (const [path, operations] of Object.entries(openapi.paths)) {
     for (const [method, operation] of Object.entries(operations)) {
@@ -131,7 +149,21 @@ async function show() {
       byTag.get(tag).push(operationOf(method, path, operation, openapi));
     }
   }
-  for (const [tag, operations] of byTag) main.append(element("h2", {}, tag), ...operations);
+  for (const [tag, operations] of byTag) main.append(headingOf(tag), ...operations);
+  document.getElementById("contents").append(contentsOf(byTag));
+}
+
+function anchorOf(tag) {
+  return tag.replace(/\W+/g, "-");
+}
+
+function headingOf(tag) {
+  return element("h2", { id: anchorOf(tag) }, element("a", { href: `#${anchorOf(tag)}` }, tag));
+}
+
+function contentsOf(byTag) {
+  return element("ul", {}, ...[...byTag].map(([tag, operations]) =>
+    element("li", {}, element("a", { href: `#${anchorOf(tag)}` }, tag), ` ${operations.length}`)));
 }
 
 show().catch((error) => { document.getElementById("operations").textContent = `openapi.json: ${error.message}`; });

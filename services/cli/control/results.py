@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from services.cli.control.result_comparisons import interval, number, print_comparisons
 from services.cli.control.tables import (
     Columns,
     console,
@@ -13,16 +14,7 @@ from services.cli.control.tables import (
     print_facts,
     print_heading,
     print_table,
-    text,
 )
-
-
-def _readable(one: Any) -> str:
-    whenever = "at any time" if one["may_be_peeked_at"] else "once"
-    if not one["may_be_peeked_at"] and one["readable_from"]:
-        whenever = f"once, from {moment(one['readable_from'])}"
-    return f"{whenever}, exploratory" if one["exploratory"] else whenever
-
 
 _VARIANTS: Columns = {
     "variant": lambda one: one["key"],
@@ -37,22 +29,10 @@ _FIGURES: Columns = {
     "metric": lambda one: one["metric"],
     "role": lambda one: one["role"],
     "variant": lambda one: one["variant"],
-    "value": lambda one: one["insufficient"] or f"{text(one['value'])} {one['unit']}",
-    "interval": lambda one: _interval(one, text),
+    "value": lambda one: one["value"],
+    "interval, at any time": lambda one: one["always"],
+    "interval, once": lambda one: one["once"],
     "n": lambda one: one["n"],
-}
-_COMPARISONS: Columns = {
-    "metric": lambda one: one["metric"],
-    "role": lambda one: one["role"],
-    "variant": lambda one: f"{one['variant']} beside {one['comparison_to']}",
-    "method": lambda one: one["method"],
-    "statistic": lambda one: one["statistic"].replace("_", " "),
-    "value": lambda one: one["insufficient"] or _in_its_unit(one)(one["point"]),
-    "interval": lambda one: _interval(one, _in_its_unit(one)),
-    "p": lambda one: one["p_value"],
-    "adjusted p": lambda one: one["adjusted_p_value"],
-    "significant": lambda one: one["significant"],
-    "read it": _readable,
 }
 
 
@@ -66,25 +46,45 @@ def print_results(results: Any, *, goals_only: bool = False) -> None:
     if any(one["units"] is not None for one in results["variants"]):
         print_table(_VARIANTS, results["variants"])
     if not goals_only:
-        _print_section("Metrics", _FIGURES, _figures(results["variants"]))
+        _print_metrics(figures(results["variants"]))
     comparisons = [one for one in results["comparisons"] if not goals_only or one["role"] == "goal"]
-    _print_section("Comparisons", _COMPARISONS, comparisons)
+    print_comparisons(comparisons)
     _print_notes(results)
 
 
-def _print_section(heading: str, columns: Columns, rows: list[Any]) -> None:
+def _print_metrics(rows: list[Any]) -> None:
     if rows:
-        print_heading(heading)
-        print_table(columns, rows)
+        print_heading("Metrics")
+        print_table(_FIGURES, rows)
 
 
-def _figures(variants: Iterable[Any]) -> list[Any]:
-    return [{**figure, "variant": one["key"]} for one in variants for figure in one["metrics"]]
+def figures(variants: Iterable[Any]) -> list[Any]:
+    """Return a row for each metric of each variant, with what may be peeked at beside what may not."""
+    rows: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for variant in variants:
+        for one in variant["metrics"]:
+            place = (one["metric"], variant["key"], one["statistic"])
+            empty = {"variant": variant["key"], "value": None, "why": "", "n": None, "always": "", "once": ""}
+            row = rows.setdefault(place, {"metric": one["metric"], "role": one["role"], **empty})
+            _add_figure(row, one)
+    return [{**row, "value": row["value"] or row["why"]} for row in rows.values()]
+
+
+def _add_figure(row: dict[str, Any], one: Any) -> None:
+    """One method's view of a metric. The value itself is the same by each of them."""
+    if one["insufficient"]:
+        row["why"] = row["why"] or one["insufficient"]
+        return
+    row["value"] = f"{number(one['value'])} {one['unit']}"
+    row["n"] = one["n"]
+    row["always" if one["may_be_peeked_at"] else "once"] = interval(one, number)
 
 
 def _print_notes(results: Any) -> None:
     ratio = results["sample_ratio"]
-    notes = [("still needed", needed["sentence"]) for needed in results["still_needed"]]
+    said = {one["insufficient"] for one in results["comparisons"]}
+    needed = dict.fromkeys(one["sentence"] for one in results["still_needed"])
+    notes = [("still needed", sentence) for sentence in needed if sentence not in said]
     if ratio:
         notes.append(("sample ratio", ratio["sentence"]))
     bad = {name: n for name, n in (results["data_quality"] or {}).items() if n and name != "feedback"}
@@ -103,15 +103,3 @@ def _print_notes(results: Any) -> None:
 
 def _seconds(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f} s"
-
-
-def _in_its_unit(one: Any) -> Any:
-    return percent if one["statistic"] in ("relative_difference", "chance_to_beat_control") else text
-
-
-def _interval(one: Any, shown: Any) -> str:
-    if one["lower"] is None and one["upper"] is None:
-        return ""
-    lower = "-∞" if one["lower"] is None else shown(one["lower"])
-    upper = "∞" if one["upper"] is None else shown(one["upper"])
-    return f"{lower} … {upper}"

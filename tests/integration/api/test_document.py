@@ -115,7 +115,7 @@ def test_every_address_tells_of_its_headers(document: Any) -> None:
 
 
 EXAMPLES = settings(
-    max_examples=20, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=10, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
 )
 KEYS = {
     "endpoints": ("openai-main",),

@@ -71,6 +71,14 @@ async def test_the_documentation_loads_nothing_from_elsewhere(client: Client) ->
             assert "https://" not in text
 
 
+async def test_the_front_door_leads_to_the_documentation(client: Client) -> None:
+    async with client.session.get(client.url + "/", allow_redirects=False) as response:
+        assert (response.status, response.headers["location"]) == (307, "docs")
+    async with client.session.get(client.url + "/") as response:
+        assert (response.status, response.url.path) == (200, "/docs")
+        assert 'id="contents"' in await response.text()
+
+
 async def test_every_body_has_an_example(client: Client) -> None:
     openapi = (await client.get("/openapi.json", headers={})).body
     bodies = [

@@ -113,7 +113,7 @@ async def test_an_unmeasured_canary_gets_nothing_until_it_is_measured_again(
         "allocation": "7",
     }
     assert (await installation.outcome()).assignments == ()
-    while "nobody has measured it" not in caplog.text:
+    while "nobody has measured it for over 30 s" not in caplog.text:
         await gateway.readiness()
 
     await installation.publish(lease(running, time.time()))

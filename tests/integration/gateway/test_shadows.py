@@ -10,6 +10,7 @@ from typing import Any
 import openai
 import pytest
 
+from services.domain.assignment import basis_point, shadow_salt
 from services.domain.configuration import Prices, ShadowConfig
 from services.domain.events import Comparison, ShadowCoverage
 from services.domain.status import OutcomeStatus
@@ -160,16 +161,20 @@ async def test_texts_travel_only_where_they_are_kept(mirroring: Mirroring) -> No
 async def test_only_a_share_is_mirrored_and_embeddings_never(
     mirroring: Mirroring, installation: Installation
 ) -> None:
-    await mirroring.define(shadow("copy", sample_bp=5_000))
+    half = shadow("copy", sample_bp=5_000)
+    await mirroring.define(half)
     async with mirroring.gateway.client() as client:
         await client.embeddings.create(model="support", input="numbers")
         await mirroring.ask(client, 60)
     outcomes = await installation.expect_outcomes(61)
+    embeddings = min(outcomes, key=lambda outcome: outcome.started_at_us)
+    asked = {outcome.request_id for outcome in outcomes} - {embeddings.request_id}
+    sampled = {one for one in asked if basis_point(shadow_salt(half.salt), one) < half.sample_bp}
 
-    comparisons, coverage = await mirroring.settled(1)
-    assert coverage.sampled == len(comparisons)
-    assert 10 < len(comparisons) < 50
-    assert {one.comparison_id.hex for one in comparisons} < {one.request_id for one in outcomes}
+    comparisons, coverage = await mirroring.settled(len(sampled))
+    assert 10 < len(sampled) < 50
+    assert coverage.sampled == len(sampled)
+    assert {one.comparison_id.hex for one in comparisons} <= sampled
 
 
 async def test_a_shadow_leaves_no_trace_in_answers_and_outcomes(

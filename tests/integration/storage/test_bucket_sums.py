@@ -9,9 +9,10 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.domain.ab_test import MAX_SEGMENT_VALUES
-from services.storage import bucket_progress, claims, segments
+from services.storage import bucket_progress, claims, phase_totals, segments
 from services.storage.bucket_writing import BucketAdvance, BucketFlush, LedgerSizes, SumsToWrite, write
 from services.storage.buckets import BucketCache, Sketches, SumsKey, read_offsets, read_rows, refresh
+from services.storage.counting import QualityCount
 from services.storage.identifiers import new_id
 from services.storage.pruning import prune
 
@@ -64,6 +65,18 @@ async def test_sums_of_all_partitions_are_put_together(engine: AsyncEngine) -> N
         assert list(await read_rows(connection, keys)) == keys[:1]
         known = await bucket_progress.load_known(connection, TOPIC, [0, 1])
     assert known[0, experiment_id, 1] == {"request": 8}
+
+
+async def test_what_is_in_no_sum_is_added_to_what_was_noticed(engine: AsyncEngine) -> None:
+    epochs, experiment_id = await claim(engine, [0, 1]), new_id()
+    for partition, epoch in epochs.items():
+        advance = BucketAdvance(partition, epoch, 0, 1, 1, {})
+        noticed = [QualityCount(experiment_id, 1, "unreadable_feedback", 2 + partition)]
+        async with engine.begin() as connection:
+            await write(connection, BucketFlush(TOPIC, [advance], quality=noticed))
+    async with engine.connect() as connection:
+        found = await phase_totals.noticed(connection, experiment_id, phase=1)
+    assert found == {"unreadable_feedback": 5}
 
 
 async def test_sums_of_an_older_claim_are_fenced(engine: AsyncEngine) -> None:

@@ -197,6 +197,20 @@ async def test_an_experiment_without_bucket_sums_has_totals(connection: AsyncCon
     assert found == [(True, None, 0, None)] * 2
 
 
+async def test_a_satisfaction_that_is_read_as_a_score_is_no_rate(connection: AsyncConnection) -> None:
+    """Stars from 1 to 5 have no share: it would be 300 %."""
+    as_score = (
+        "UPDATE experiments SET definition = jsonb_set(definition, '{metrics}', "
+        """'[{"key": "stars", "source": "feedback:satisfaction"}]')"""
+    )
+    await connection.execute(sa.text(f"{as_score} WHERE key = :key"), {"key": filled.KEY})
+    query = (
+        "SELECT satisfaction_reports > 0, satisfaction_rate FROM variant_totals WHERE experiment_key = :key"
+    )
+    assert set(await rows(connection, query, key=filled.KEY)) == {(True, None)}
+    await connection.rollback()
+
+
 async def test_data_quality_of_the_whole_and_of_an_experiment(connection: AsyncConnection) -> None:
     requests = len(test.simulate().unit)
     query = "SELECT kind, n, out_of, fraction FROM data_quality WHERE experiment_key IS NOT DISTINCT FROM "

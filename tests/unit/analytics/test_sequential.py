@@ -48,7 +48,7 @@ def test_it_does_not_begin_before_the_variance_is_known() -> None:
     treatment, control = rates()
     early = sequential(replace(treatment, degrees=29.0), control)
     assert isinstance(early, Insufficient)
-    assert early.reason.startswith("treatment: 29.0 degrees")
+    assert early.reason.startswith("treatment: too few units so far")
     done(sequential(replace(treatment, degrees=30.0), control))
 
 

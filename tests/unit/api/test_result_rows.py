@@ -1,5 +1,6 @@
 """Rows in long form, read by variant and by comparison."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -176,3 +177,11 @@ def test_a_sample_ratio_that_cannot_be_is_flagged(p_value: float | None, flagged
 
 def test_no_sample_ratio_without_rows() -> None:
     assert sample_ratio(reading()) is None
+
+
+def test_nothing_is_missing_to_what_is_over() -> None:
+    needed = row("units_needed", point=300.0, n=100)
+    running = reading(needed)
+    assert len(still_needed(running)) == 1
+    assert still_needed(replace(running, experiment=replace(running.experiment, status="stopped"))) == []
+    assert still_needed(replace(running, phase=Phase(1, None, STARTED, STARTED))) == []

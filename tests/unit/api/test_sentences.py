@@ -56,6 +56,11 @@ def test_a_mistake_is_a_sentence_about_a_field(body: Any, field: str, message: s
     assert not any("Input should" in sentence for sentence in found.values())
 
 
+def test_json_that_is_not_called_json_was_not_read() -> None:
+    ((field, message),) = errors(b'{"key": "a"}')
+    assert (field, "Content-Type: application/json" in message) == ("body", True)
+
+
 @pytest.mark.parametrize("body", [[], 1, "x", None])
 def test_a_body_that_is_no_object(body: Any) -> None:
     assert errors(body) == [("body", "must be a JSON object")]

@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.domain.ab_evaluation import ABTestEvaluation, evaluate_test
+from services.domain.ab_evaluation import ABTestEvaluation, _p_text, _seen, evaluate_test
+from services.domain.ab_findings import Finding
 from services.domain.ab_inputs import ABTestInputs, ab_inputs_from
 from services.domain.ab_test import TestGuardrail, WeightedVariant
 from services.domain.counts import Count, CountTable
 from services.domain.memory import Memory
+from services.domain.metric import BUILT_IN
 from services.domain.policy import Act, Hold, Verdict
 from tests.unit.domain.sums import START, Variant, definition, inputs, two
 
@@ -209,3 +211,11 @@ def test_a_memory_of_closed_minutes_changes_no_bit() -> None:
         counted = CountTable.from_lists([row for row in rows if row[Count.TICK] < START + minute])
         given_now = msgspec.structs.replace(whole, counts=counted)
         assert evaluate_test(given_now, memory).verdicts == evaluate_test(given_now).verdicts
+
+
+def test_effects_and_p_values_read_as_people_say_them() -> None:
+    share = Finding(BUILT_IN["error_rate"], 1, 0.1244, 0.1, 0.15, 4.2e-12, 100.0)
+    assert _seen(share) == "+12.44 points [+10, +15]"
+    cost = Finding(BUILT_IN["cost"], 1, -0.5, -1.0, 0.25, 0.03, 100.0)
+    assert _seen(cost) == "-0.5 USD [-1, +0.25]"
+    assert (_p_text(4.2e-12), _p_text(0.031)) == ("p < 1e-11", "p = 0.031")
