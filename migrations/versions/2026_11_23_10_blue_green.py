@@ -16,7 +16,9 @@ UTC = sa.TIMESTAMP(timezone=True)
 
 def upgrade() -> None:
     """Create what blue-green deployments need."""
-    scopes: sa.Column[list[str]] = sa.Column("scopes", pg.ARRAY(sa.Text), nullable=False, server_default=sa.text("'{}'"))
+    scopes: sa.Column[list[str]] = sa.Column(
+        "scopes", pg.ARRAY(sa.Text), nullable=False, server_default=sa.text("'{}'")
+    )
     op.add_column("credentials", scopes)
     slot = sa.Column("active_slot", sa.Text, nullable=False, server_default=sa.text("'blue'"))
     op.add_column("allocations", slot)
