@@ -12,6 +12,8 @@ from uuid import UUID
 
 import msgspec
 
+from services.domain.limits import Limits
+
 EndpointKind = Literal["openai", "azure_openai"]
 EndpointAuth = Literal["default", "api_key", "bearer"]
 """How a secret is sent: as the header ``api-key``, as a bearer token, or as the kind does by default."""
@@ -61,10 +63,15 @@ class ProbeSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Prices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What an endpoint's tokens cost, in dollars per million."""
+    """What an endpoint's tokens cost, in dollars per million.
+
+    ``cached_input_per_million`` is for the part of the prompt that the provider had in its cache; None: as
+    the rest of it.
+    """
 
     input_per_million: float
     output_per_million: float
+    cached_input_per_million: float | None = None
 
 
 class EndpointConfig(_State, frozen=True, kw_only=True, tag="endpoint"):
@@ -188,6 +195,10 @@ class RouteConfig(_State, frozen=True, kw_only=True, tag="route"):
     experiment: ExperimentConfig | None = None
     test: TestConfig | None = None
     shadow: ShadowConfig | None = None
+    limits: Limits | None = None
+    """Of all its requests together."""
+    unit_limits: Limits | None = None
+    """Of each unit's requests."""
 
     @property
     def name(self) -> str:
@@ -204,6 +215,7 @@ class CredentialConfig(_State, frozen=True, kw_only=True, tag="credential"):
     """A client's key, as the hex SHA-256 of it. ``routes`` None allows every route.
 
     ``scopes`` is what the key may do beyond asking; a gateway passes over those it does not know.
+    ``expires_at`` is in seconds since the epoch. Only keys of the role ``client`` are published.
     """
 
     key_hash: str
@@ -212,11 +224,26 @@ class CredentialConfig(_State, frozen=True, kw_only=True, tag="credential"):
     routes: tuple[str, ...] | None = None
     scopes: tuple[str, ...] = ()
     revoked: bool = False
+    team: str | None = None
+    expires_at: float | None = None
+    limits: Limits | None = None
 
     @property
     def name(self) -> str:
         """The part of the record's key after the kind."""
         return self.key_hash
+
+
+class TeamConfig(_State, frozen=True, kw_only=True, tag="team"):
+    """A team: whose keys share ``limits``."""
+
+    key: str
+    limits: Limits | None = None
+
+    @property
+    def name(self) -> str:
+        """The part of the record's key after the kind."""
+        return self.key
 
 
 class LeaseConfig(_State, frozen=True, kw_only=True, tag="lease"):
@@ -246,7 +273,7 @@ class InstallationConfig(_State, frozen=True, kw_only=True, tag="installation"):
         return "installation"
 
 
-Config = EndpointConfig | RouteConfig | CredentialConfig | LeaseConfig | InstallationConfig
+Config = EndpointConfig | RouteConfig | CredentialConfig | TeamConfig | LeaseConfig | InstallationConfig
 
 
 def config_key(state: Config) -> str:

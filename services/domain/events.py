@@ -79,7 +79,9 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True):
     """What one request did. Times are the gateway's own; the tick comes from the broker.
 
     ``cost_nanos`` is in billionths of a dollar, None where the endpoint has no prices. ``attributes`` holds
-    the segments that a running test asks for, ``covariate`` its number known beforehand.
+    the segments that a running test asks for, ``covariate`` its number known beforehand. ``cached_tokens``
+    is the part of the prompt's that the provider had in its cache. ``key_id`` and ``team_key`` say whose
+    request it was; no team is ''.
     """
 
     request_id: str
@@ -100,6 +102,9 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True):
     cost_nanos: int | None = None
     attributes: dict[str, str] = {}
     covariate: float | None = None
+    key_id: str = ""
+    team_key: str = ""
+    cached_tokens: int | None = None
 
 
 class OutcomeBatch(msgspec.Struct, frozen=True, array_like=True):

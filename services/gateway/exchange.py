@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from services.domain.configuration import EndpointConfig
+from services.domain.configuration import CredentialConfig, EndpointConfig
 from services.domain.events import Attempt, Outcome, UnitSource
 from services.domain.status import OutcomeStatus
 from services.gateway.ab_test import NOTHING, About
@@ -25,6 +25,7 @@ class Exchange:
     request_id: str
     started_at: float
     started: float
+    credential: CredentialConfig
     route: ServedRoute
     body: RequestBody
     unit_hash: int
@@ -72,6 +73,8 @@ class Exchange:
             cost_nanos=None if prices is None else cost_nanos(prices, prompt_tokens, completion_tokens),
             attributes=about.attributes,
             covariate=about.covariate,
+            key_id=self.credential.key_id,
+            team_key=self.credential.team or "",
         )
 
     def token(self) -> FeedbackToken:

@@ -107,7 +107,9 @@ class Serving:
             choice = force(forced, route, credential)
         about = NOTHING if choice.test is None else choice.test.read(headers)
         hashed = unit_hash(unit_id)
-        exchange = Exchange(request_id, started_at, started, route, body, hashed, unit_source, choice, about)
+        exchange = Exchange(
+            request_id, started_at, started, credential, route, body, hashed, unit_source, choice, about
+        )
         if route.shadow is not None and forced is None:
             exchange.copy = self._shadows.sample(route.shadow, request_id, body, started_at)
         return exchange

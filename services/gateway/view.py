@@ -13,6 +13,7 @@ from services.domain.configuration import (
     InstallationConfig,
     LeaseConfig,
     RouteConfig,
+    TeamConfig,
     config_key,
 )
 from services.gateway.ab_test import prepare
@@ -43,6 +44,7 @@ class ConfigView:
         self.routes: dict[str, ServedRoute] = {}
         self.endpoints: dict[str, EndpointConfig] = {}
         self.credentials: dict[str, CredentialConfig] = {}
+        self.teams: dict[str, TeamConfig] = {}
         self.measured_at: dict[UUID, float] = {}
         self.installation: InstallationConfig | None = None
         for state in states:
@@ -62,6 +64,8 @@ class ConfigView:
                 self.endpoints[state.key] = state
             case CredentialConfig():
                 self.credentials[state.key_hash] = state
+            case TeamConfig():
+                self.teams[state.key] = state
             case LeaseConfig():
                 self.measured_at[state.experiment_id] = state.measured_at
             case InstallationConfig():
@@ -76,6 +80,8 @@ class ConfigView:
                 del self.endpoints[name]
             case CredentialConfig(key_hash=name):
                 del self.credentials[name]
+            case TeamConfig(key=name):
+                del self.teams[name]
             case LeaseConfig(experiment_id=experiment_id):
                 del self.measured_at[experiment_id]
             case InstallationConfig():

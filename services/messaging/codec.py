@@ -66,6 +66,9 @@ class OutcomeView(msgspec.Struct, frozen=True, array_like=True, gc=False):
     cost_nanos: Amount | None = None
     attributes: dict[str, str] = {}
     covariate: float | None = None
+    key_id: str = ""
+    team_key: str = ""
+    cached_tokens: Amount | None = None
 
 
 class _RawBatch(msgspec.Struct, frozen=True, array_like=True):

@@ -85,6 +85,8 @@ routes = sa.Table(
     sa.Column("route_id", sa.Uuid, nullable=False, unique=True),
     sa.Column("unit_fallback", sa.Text, nullable=False),
     sa.Column("allocation_version", sa.BigInteger, nullable=False),
+    sa.Column("limits", pg.JSONB(none_as_null=True)),
+    sa.Column("unit_limits", pg.JSONB(none_as_null=True)),
     _utc("created_at", now=True),
     _utc("updated_at", now=True),
     comment="The names clients put in `model`. allocation_version guards every change.",
@@ -267,6 +269,17 @@ evaluations = sa.Table(
     comment="The newest evaluation of each experiment: what it waits for, as a sentence and as data.",
 )
 
+teams = sa.Table(
+    "teams",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("label", sa.Text, nullable=False),
+    sa.Column("limits", pg.JSONB(none_as_null=True)),
+    _utc("created_at", now=True),
+    _utc("updated_at", now=True),
+    comment="Who keys belong to; a team's keys share its limits.",
+)
+
 credentials = sa.Table(
     "credentials",
     metadata,
@@ -275,8 +288,15 @@ credentials = sa.Table(
     sa.Column("label", sa.Text, nullable=False),
     sa.Column("routes", pg.ARRAY(sa.Text)),
     sa.Column("scopes", pg.ARRAY(sa.Text), nullable=False, server_default=sa.text("'{}'")),
+    sa.Column("role", sa.Text, nullable=False, server_default=sa.text("'client'")),
+    sa.Column("team_key", sa.Text, sa.ForeignKey("teams.key")),
     _utc("created_at", now=True),
+    _utc("expires_at", nullable=True),
     _utc("revoked_at", nullable=True),
+    _utc("last_used_at", nullable=True),
+    sa.Column("rotated_from", sa.Text),
+    sa.Column("limits", pg.JSONB(none_as_null=True)),
+    sa.CheckConstraint("role IN ('client', 'viewer', 'editor', 'admin')", name="role"),
     comment="Clients' keys, as SHA-256 hashes.",
 )
 
