@@ -113,6 +113,7 @@ def parts(number: int) -> dict[str, float]:
         delta.seal_units()
         delta.experiment_rows()
         delta.route_rows()
+        delta.usage_rows()
 
     return {
         "experiments": number,

@@ -1,8 +1,9 @@
 """Records of outcomes for the counting benchmark, made as fast as they are needed.
 
 An outcome is put together from encoded pieces: what differs from one to the next is the unit, its assignment
-and one of a few thousand drawn bodies (status, latency, cost). Units come and go: each sends ten requests on
-average within a stretch of the log, so one outcome in ten is the first of its unit from beginning to end.
+and one of a few thousand drawn bodies (status, latency, cost, whose key it was). Units come and go: each
+sends ten requests on average within a stretch of the log, so one outcome in ten is the first of its unit from
+beginning to end.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ BODIES = 4_096
 REQUESTS_OF_UNIT = 10
 UNITS_AT_A_TIME = 20_000
 """Among how many units the next request's is drawn."""
+KEYS, TEAMS = 20, 5
+"""How many keys send requests, and how many teams those belong to."""
 
 _UNIT = 0xC1C2C3C4C5C6C7C8
 _GOLDEN = 0x9E3779B97F4A7C15
@@ -90,6 +93,7 @@ def _pieces(source: random.Random) -> tuple[bytes, bytes, bytes]:
     """Return a drawn outcome's bytes before its unit, between that and the assignments, and after those."""
     place = AssignedTo(UUID(int=0), 1, Role.CONTROL, 5_000, 0)
     failed = source.random() < 0.01
+    key = source.randrange(KEYS)
     whole = encode_outcome(
         Outcome(
             request_id=f"{source.getrandbits(64):016x}",
@@ -105,6 +109,9 @@ def _pieces(source: random.Random) -> tuple[bytes, bytes, bytes]:
             completion_tokens=80,
             assignments=(place,),
             cost_nanos=source.randrange(1_000_000),
+            key_id=f"key_{key:012x}",
+            team_key=f"team-{key % TEAMS}",
+            cached_tokens=source.randrange(120),
         )
     )
     head, rest = whole.split(b"\xcf" + _UNIT.to_bytes(8, "big"))

@@ -26,8 +26,11 @@ from services.workers.counting import Counter
 from services.workers.doubt import end_process
 from services.workers.endings import Endings
 from services.workers.evaluation import Evaluator
+from services.workers.freed_memory import keep_freed_memory
 from services.workers.garbage import search_rarely
+from services.workers.gauges import Gauges
 from services.workers.lease import Lessor
+from services.workers.metrics import WorkerMetrics
 from services.workers.notifier import Notifier
 from services.workers.ownership import WorkerOwnership
 from services.workers.settings import WorkerSettings
@@ -37,26 +40,37 @@ logger = logging.getLogger(__name__)
 LEAVE_SECONDS = 2.0
 
 
-def main(settings: WorkerSettings, kafka: KafkaSettings, database: DatabaseSettings) -> None:
+def main(
+    settings: WorkerSettings,
+    kafka: KafkaSettings,
+    database: DatabaseSettings,
+    metrics: WorkerMetrics | None = None,
+) -> None:
     """Run one worker in this process until SIGTERM or SIGINT."""
     for noisy in ("faust", "mode"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
     async def run() -> None:
+        keep_freed_memory()
         search_rarely()
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
-        await serve(settings, kafka, database, stop)
+        await serve(settings, kafka, database, stop, metrics)
 
     uvloop.run(run())
 
 
 async def serve(
-    settings: WorkerSettings, kafka: KafkaSettings, database: DatabaseSettings, stop: asyncio.Event
+    settings: WorkerSettings,
+    kafka: KafkaSettings,
+    database: DatabaseSettings,
+    stop: asyncio.Event,
+    metrics: WorkerMetrics | None = None,
 ) -> None:
     """Run one worker until ``stop`` is set. It needs the process to itself: any doubt ends it."""
+    metrics = metrics or WorkerMetrics()
     topics = TopicNames(kafka.topic_prefix)
     engine = create_engine(
         database,
@@ -79,7 +93,7 @@ async def serve(
         ownership = _ownership(settings, topics, installation)
         notifier = Notifier(publisher, topics.touched)
         endings = Endings()
-        claimer = Claimer(engine, kafka, topics.outcomes, settings.name, endings)
+        claimer = Claimer(engine, kafka, topics.outcomes, settings.name, endings, metrics)
         buckets = Buckets(
             engine,
             topics.outcomes,
@@ -87,6 +101,7 @@ async def serve(
             settings,
             endings=endings,
             notify=notify,
+            metrics=metrics,
         )
         counter = Counter(
             engine,
@@ -97,13 +112,14 @@ async def serve(
             caught_up=ownership.caught_up,
             notify=notify,
             bury=bury,
+            metrics=metrics,
         )
-        evaluator = Evaluator(
-            engine, topics.outcomes, installation, settings, Lessor(publisher, topics.config)
-        )
+        lessor = Lessor(publisher, topics.config)
+        evaluator = Evaluator(engine, topics.outcomes, installation, settings, lessor, metrics)
         ownership.bind(claimer, counter, evaluator)
+        metrics.registry.register(Gauges(metrics, ownership, counter, buckets, evaluator, lessor))
         app = build_app(settings, kafka, ownership, on_record=counter.count, on_touched=evaluator.touch)
-        shadows = Comparisons(engine, kafka, publisher)
+        shadows = Comparisons(engine, kafka, publisher, metrics)
         duties = [counter.run(), buckets.run(), notifier.run(), evaluator.run()]
         await _run(app, [*duties, shadows.run(), shadows.forget_texts()], stop)
     finally:

@@ -15,8 +15,9 @@ from services.storage.buckets import BucketRow, Sketches, SumsKey
 from services.storage.counting import QualityCount
 from services.storage.segments import SegmentValue
 from services.workers.cells import Cells, sketches_of
+from services.workers.columns import Columns
 from services.workers.lines import Line
-from services.workers.observations import Columns, Report
+from services.workers.observations import Report
 from services.workers.places import Place, Places
 from services.workers.plans import Plan, Plans, attribute_value
 from services.workers.sketches import Gathered
@@ -145,7 +146,7 @@ class BucketSums:
 
     def _add_outcomes(self, columns: Columns, now: float) -> None:
         places = self._places
-        own = np.array([self._whole(line).number for line in columns.observations.open_lines], np.int64)
+        own = np.array([self._whole(line).number for line in columns.opened.lines], np.int64)
         outcomes, marks, numbers = columns.pair_outcomes, columns.marks, own[columns.pair_lines]
         attributed = self._attributed_pairs(columns)
         if len(attributed):
@@ -163,7 +164,7 @@ class BucketSums:
 
     def _segment_targets(self, columns: Columns, attributed: Integers) -> tuple[Integers, Integers]:
         """Return the index of a pair, and the number of the segment's place that it is added to."""
-        of_outcomes, lines = columns.observations.attributes, columns.observations.open_lines
+        of_outcomes, lines = columns.observations.attributes, columns.opened.lines
         known: dict[tuple[int, str], int] = {}
         found = []
         for index in attributed.tolist():
@@ -179,7 +180,7 @@ class BucketSums:
 
     def _attributed(self, columns: Columns) -> Iterable[tuple[Line, dict[str, str]]]:
         """Yield the line and attributes of everything that belongs to segments too."""
-        of_outcomes, lines = columns.observations.attributes, columns.observations.open_lines
+        of_outcomes, lines = columns.observations.attributes, columns.opened.lines
         for index in self._attributed_pairs(columns).tolist():
             attributes = of_outcomes.get(int(columns.pair_outcomes[index]), {})
             yield lines[columns.pair_lines[index]], attributes
@@ -189,7 +190,7 @@ class BucketSums:
     def _attributed_pairs(self, columns: Columns) -> Integers:
         if not columns.observations.attributes:
             return np.empty(0, np.int64)
-        lines = columns.observations.open_lines
+        lines = columns.opened.lines
         has_attributes = np.array([bool(self._plan(line).attributes) for line in lines], bool)
         if not has_attributes.any():
             return np.empty(0, np.int64)
@@ -211,7 +212,7 @@ class BucketSums:
 
 
 def _lines(columns: Columns) -> Iterable[Line]:
-    yield from columns.observations.open_lines
+    yield from columns.opened.lines
     for report in columns.observations.reports:
         yield report.line
 

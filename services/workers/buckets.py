@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -23,11 +24,12 @@ from services.storage.bucket_writing import BucketAdvance, BucketFlush, LedgerSi
 from services.storage.claims import Fenced, UnitEvent
 from services.storage.pruning import prune
 from services.workers.bucket_sums import BucketSums
+from services.workers.columns import Columns
 from services.workers.counts import Observed
 from services.workers.doubt import end_process
 from services.workers.endings import Endings
 from services.workers.flushing import RETRY_SECONDS, STORAGE_ERRORS, CommitUnknown, Result, commit
-from services.workers.observations import Columns
+from services.workers.metrics import WorkerMetrics
 from services.workers.partitions import Partition
 from services.workers.plans import Plans
 from services.workers.settings import WorkerSettings
@@ -68,11 +70,13 @@ class Buckets:
         *,
         endings: Endings,
         notify: Notify,
+        metrics: WorkerMetrics | None = None,
     ) -> None:
         self._engine = engine
         self._topic = topic
         self._settings = settings
         self._notify = notify
+        self._metrics = metrics or WorkerMetrics()
         self._plans = Plans(endings)
         self._sums = BucketSums(partitions, self._plans)
         self._shelves: dict[int, Shelf] = {}
@@ -86,6 +90,11 @@ class Buckets:
         self._endings_due = 0.0
         self.flushes = 0
         """How many flushes there were."""
+
+    @property
+    def offsets(self) -> dict[int, int]:
+        """Up to where the sums of each partition are written. Safe in another thread than the loop's."""
+        return {number: shelf.written for number, shelf in list(self._shelves.items())}
 
     def claim(self, partitions: Iterable[Partition]) -> None:
         """Keep the sums of claimed partitions from here on, instead of any others."""
@@ -188,9 +197,8 @@ class Buckets:
             shelf = self._shelves[number]
             shelf.next_offset, shelf.tick = position.next_offset, position.tick
             shelf.sequences |= position.sequences
-        for (number, experiment_id, phase), sizes in observed.ledgers.items():
-            if sizes:
-                self._shelves[number].ledgers[experiment_id, phase] = sizes
+        for ledger, sizes in observed.ledgers.items():
+            self._shelves[ledger.partition].ledgers[ledger.experiment_id, ledger.phase] = sizes
 
     async def _flush(self) -> None:
         changed = self._sums.changed()
@@ -209,7 +217,7 @@ class Buckets:
 
     async def _flush_partitions(self, numbers: list[int]) -> None:
         flush = self._build(numbers)
-        tries = 0
+        tries, started = 0, time.monotonic()
         while True:
             try:
                 result = await commit(self._engine, lambda connection: write(connection, flush))
@@ -221,8 +229,10 @@ class Buckets:
                 break
             if result is Result.REFUSED:
                 end_process("Postgres refused bucket sums")
+            self._metrics.flush_failed("sums", "not_written")
             await asyncio.sleep(RETRY_SECONDS[min(tries, len(RETRY_SECONDS) - 1)])
             tries += 1
+        self._metrics.sums_flushed(flush.quality, time.monotonic() - started)
         for advance in flush.advances:
             self._shelves[advance.partition].written = advance.to_offset
         self._notify(_touched(flush))

@@ -29,24 +29,26 @@ NO_CELLS = Cells(np.empty(0, np.int64), np.empty(0, np.int64))
 
 def merged(one: Cells, other: Cells) -> Cells:
     """Add up two sketches."""
-    if not len(one.keys):
-        return other
-    keys, where = np.unique(np.concatenate([one.keys, other.keys]), return_inverse=True)
-    counts = np.zeros(len(keys), np.int64)
-    np.add.at(counts, where, np.concatenate([one.counts, other.counts]))
-    return Cells(keys, counts)
+    if not len(one.keys) or not len(other.keys):
+        return one if len(one.keys) else other
+    keys, counts = np.concatenate([one.keys, other.keys]), np.concatenate([one.counts, other.counts])
+    # Both are in order: this sort only merges them.
+    order = keys.argsort(kind="stable")
+    keys = keys[order]
+    starts = _starts(keys)
+    return Cells(keys[starts], np.add.reduceat(counts[order], starts))
 
 
 def sketches_of(cells: Cells) -> Sketches:
     """Return sketches as they are stored."""
     found: Sketches = {}
-    keys, counts = cells
-    prefixes, starts = np.unique(keys >> CELL_BITS, return_index=True)
+    prefixes = cells.keys >> CELL_BITS
+    starts = _starts(prefixes)
+    keys, counts = (cells.keys & ((1 << CELL_BITS) - 1)).tolist(), cells.counts.tolist()
     ends = np.append(starts, len(keys))[1:]
-    for prefix, start, end in zip(prefixes.tolist(), starts.tolist(), ends.tolist(), strict=True):
+    for prefix, start, end in zip(prefixes[starts].tolist(), starts.tolist(), ends.tolist(), strict=True):
         source, replicate = SKETCHED[prefix >> REPLICATE_BITS], prefix & (REPLICATES - 1)
-        own = keys[start:end] & ((1 << CELL_BITS) - 1)
-        found.setdefault(source, {})[replicate] = (own.tolist(), counts[start:end].tolist())
+        found.setdefault(source, {})[replicate] = (keys[start:end], counts[start:end])
     return found
 
 
@@ -60,3 +62,10 @@ def cells_of_row(sketches: Sketches) -> Cells:
             keys.append(prefix << CELL_BITS | np.array(own, np.int64))
             counts.append(np.array(own_counts, np.int64))
     return Cells(np.concatenate(keys), np.concatenate(counts))
+
+
+def _starts(ordered: Integers) -> Integers:
+    """Return where each distinct value begins."""
+    is_new = np.ones(len(ordered), np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=is_new[1:])
+    return np.flatnonzero(is_new)

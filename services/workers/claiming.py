@@ -17,11 +17,12 @@ from services.storage import bucket_progress, claims
 from services.storage.bucket_progress import BucketProgress
 from services.storage.claims import Progress
 from services.workers.endings import Endings
+from services.workers.ledgers import Ledgers
 from services.workers.logs import read_fingerprints
 from services.workers.memory import Memory
+from services.workers.metrics import WorkerMetrics
 from services.workers.partitions import Partition
 from services.workers.positions import LogRange, find_move, last_counted_offset
-from services.workers.units import UnitLedger
 
 logger = logging.getLogger(__name__)
 
@@ -44,8 +45,10 @@ class Claimer:
         topic: str,
         name: str,
         endings: Endings | None = None,
+        metrics: WorkerMetrics | None = None,
     ) -> None:
         self._engine = engine
+        self._metrics = metrics or WorkerMetrics()
         self._kafka = kafka
         self._topic = topic
         self._name = name
@@ -96,7 +99,9 @@ class Claimer:
             await claims.move(connection, self._topic, moves, epochs)
             offsets = {one.partition: one.next_offset for one in moves}
             await bucket_progress.move(connection, self._topic, offsets, epochs)
-            return await claims.read_progress(connection, self._topic, epochs)
+            moved_to = await claims.read_progress(connection, self._topic, epochs)
+        self._metrics.lost(sum(one.records_lost for one in moves))
+        return moved_to
 
     async def _reposition_sums(
         self,
@@ -125,13 +130,12 @@ class Claimer:
         behind = {one.partition: one for one in loaded if summed[one.partition].next_offset < one.next_offset}
         known = await bucket_progress.load_known(connection, self._topic, list(behind))
         memories = {
-            number: Memory(number, dict(summed[number].sequences), {}, self._endings) for number in behind
+            number: Memory(number, dict(summed[number].sequences), Ledgers(number), self._endings)
+            for number in behind
         }
         async for chunk in claims.load_units(connection, self._topic, list(behind)):
-            ledgers = memories[chunk.partition].ledgers
-            units = ledgers.setdefault((chunk.experiment_id, chunk.phase), UnitLedger()).of(chunk.event)
             contained = known.get((chunk.partition, chunk.experiment_id, chunk.phase), {})
-            units.load_up_to(contained.get(chunk.event, 0), chunk.chunk, chunk.units)
+            memories[chunk.partition].ledgers.load(chunk, contained.get(chunk.event, 0))
         for number, partition in behind.items():
             partition.replay_from(summed[number].next_offset, memories[number])
 
@@ -156,7 +160,5 @@ async def load(
         for one in claimed
     }
     async for chunk in claims.load_units(connection, topic, list(partitions)):
-        ledgers = partitions[chunk.partition].ledgers
-        ledger = ledgers.setdefault((chunk.experiment_id, chunk.phase), UnitLedger())
-        ledger.of(chunk.event).load(chunk.chunk, chunk.units)
+        partitions[chunk.partition].ledgers.load(chunk)
     return list(partitions.values())

@@ -25,6 +25,7 @@ from services.messaging.topics import TopicNames
 from services.storage import comparisons
 from services.storage.counting import is_refusal
 from services.workers.flushing import STORAGE_ERRORS
+from services.workers.metrics import BurialReason, WorkerMetrics
 
 logger = logging.getLogger(__name__)
 
@@ -42,8 +43,15 @@ Work = Callable[[AsyncConnection], Awaitable[object]]
 class Comparisons:
     """Reads ``comparisons.v1`` into the database, and deletes texts whose time is over."""
 
-    def __init__(self, engine: AsyncEngine, kafka: KafkaSettings, publisher: Publisher) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        kafka: KafkaSettings,
+        publisher: Publisher,
+        metrics: WorkerMetrics | None = None,
+    ) -> None:
         self._engine = engine
+        self._metrics = metrics or WorkerMetrics()
         self._kafka = kafka
         self._topics = TopicNames(kafka.topic_prefix)
         self._publisher = publisher
@@ -79,11 +87,13 @@ class Comparisons:
         found = [one for part in decoded for one in part.comparisons]
         one_by_one = [(_adding([one]), encode_comparison(one)) for one in found]
         await self._write(_adding(found), records[0], one_by_one)
+        self._metrics.compared(len(found))
         for record, part in zip(records, decoded, strict=True):
             await self._write(_covering(part), record, [])
         for record, part in zip(records, decoded, strict=True):
             for unreadable in part.unreadable:
-                await self._bury(record, unreadable.index, unreadable.reason, unreadable.payload)
+                reason, payload = unreadable.reason, unreadable.payload
+                await self._bury(record, unreadable.index, "unreadable", reason, payload)
 
     async def _read(self, consumer: AIOKafkaConsumer) -> Never:
         while True:
@@ -110,15 +120,18 @@ class Comparisons:
     async def _write_parts(self, parts: Sequence[tuple[Work, bytes]], record: Record, reason: str) -> None:
         if len(parts) < 2:
             payload = parts[0][1] if parts else record.value or b""
-            await self._bury(record, None, reason, payload)
+            await self._bury(record, None, "refused", reason, payload)
             return
         for part in parts:
             await self._write(part[0], record, [part])
 
-    async def _bury(self, record: Record, index: int | None, reason: str, payload: bytes) -> None:
+    async def _bury(
+        self, record: Record, index: int | None, kind: BurialReason, reason: str, payload: bytes
+    ) -> None:
         logger.error("a comparison at %d/%d: %s", record.partition, record.offset, reason)
         letter = DeadLetter(record.topic, record.partition, record.offset, index, reason, payload)
         await self._publisher.deliver(self._topics.dead_letters, encode_dead_letter(letter))
+        self._metrics.buried("comparisons.v1", kind)
 
     def _consumer(self) -> AIOKafkaConsumer:
         return AIOKafkaConsumer(

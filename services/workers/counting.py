@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import NoReturn
 
@@ -28,10 +29,12 @@ from services.workers.flushing import (
     build,
     transact,
 )
+from services.workers.metrics import WorkerMetrics
 from services.workers.pace import rest
 from services.workers.partitions import MissingRecords, Partition
 from services.workers.refusals import Refusals, find_refusals
 from services.workers.settings import WorkerSettings
+from services.workers.usage import KeysInUse
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +59,7 @@ class Counter:
         caught_up: CaughtUp,
         notify: Notify,
         bury: Bury,
+        metrics: WorkerMetrics | None = None,
     ) -> None:
         self._engine = engine
         self._claimer = claimer
@@ -65,8 +69,10 @@ class Counter:
         self._caught_up = caught_up
         self._notify = notify
         self._bury = bury
+        self._metrics = metrics or WorkerMetrics()
         self._partitions: dict[int, Partition] = {}
         self._pending = Delta()
+        self._keys_in_use = KeysInUse()
         self._refusals: Refusals = {}
         self._buried: set[tuple[int, int, int | None]] = set()
         self._dirty = asyncio.Event()
@@ -83,9 +89,20 @@ class Counter:
         """The partitions that this process counts at present."""
         return list(self._partitions)
 
+    @property
+    def offsets(self) -> dict[int, int]:
+        """Up to where each of them is counted. Safe in another thread than the one that counts."""
+        return {one.partition: one.counted_offset for one in list(self._partitions.values())}
+
+    @property
+    def unwritten(self) -> int:
+        """How many outcomes are counted and wait for the next flush."""
+        return self._pending.outcomes
+
     def take_over(self, partitions: Iterable[Partition]) -> None:
         """Start counting claimed partitions, instead of any others."""
         self._partitions = {partition.partition: partition for partition in partitions}
+        self._metrics.claimed(self._partitions)
         self._buckets.claim(self._partitions.values())
 
     async def release(self) -> None:
@@ -139,12 +156,14 @@ class Counter:
             pass
 
     async def _flush(self, *, everything: bool) -> None:
-        delta, self._pending = self._pending, Delta()
+        delta, self._pending = self._pending, self._pending.next()
         self._dirty.clear()
-        self._outcomes, self._lines = delta.outcomes, len(delta.observations.open_lines)
         flush = build(self._topic, delta, self._partitions, self._caught_up, everything=everything)
+        if flush.advances:
+            flush.keys_used = self._keys_in_use.due(asyncio.get_running_loop().time())
+        self._outcomes, self._lines = delta.outcomes, len(delta.columns.opened.lines) + len(flush.usage)
         observed = delta.observed()
-        tries = 0
+        tries, started = 0, time.monotonic()
         while flush.advances:
             await self._bury_all(delta.dead_letters)
             try:
@@ -154,10 +173,14 @@ class Counter:
             except CommitUnknown as unknown:
                 end_process(f"the answer to a commit was lost: {unknown}")
             if result is Result.WRITTEN:
+                self._keys_in_use.note(flush)
+                self._metrics.flushed(flush, time.monotonic() - started)
                 break
             if result is Result.REFUSED:
+                self._metrics.flush_failed("counts", "refused")
                 await self._recount(delta)
                 return
+            self._metrics.flush_failed("counts", "not_written")
             await asyncio.sleep(RETRY_SECONDS[min(tries, len(RETRY_SECONDS) - 1)])
             tries += 1
         self._written(delta, observed)
@@ -183,6 +206,8 @@ class Counter:
                 logger.error("%s/%d@%d[%s] goes to the dead letters: %s", letter.topic, *place, letter.reason)
                 await self._bury(letter)
                 self._buried.add(place)
+                is_refused = letter.index in self._refusals.get((letter.partition, letter.offset), {})
+                self._metrics.buried("outcomes.v1", "refused" if is_refused else "unreadable")
 
     async def _recount(self, delta: Delta) -> None:
         """Find what Postgres refuses, and count everything since the last flush again without it."""

@@ -22,8 +22,13 @@ from services.storage.counting import (
     RouteCount,
 )
 from services.storage.exposures import Exposure
+from services.storage.usage import UsageCount
+from services.workers.columns import ROW_BITS, Columns
+from services.workers.deciding import decided, exposures
+from services.workers.ledgers import UnitLedger
 from services.workers.lines import Group, Line
-from services.workers.observations import ROW_BITS, Columns, Observations
+from services.workers.observations import Observations
+from services.workers.usage import usage_rows
 
 
 class Record(NamedTuple):
@@ -71,12 +76,12 @@ class Position:
 class Observed:
     """What a flush hands on to the bucket sums, once it is written.
 
-    ``ledgers`` holds how many units of each event were known, by partition, experiment and phase.
+    ``ledgers`` holds how many units of each event were known, of the ledgers that grew.
     """
 
     columns: list[Columns]
     positions: Mapping[int, Position]
-    ledgers: Mapping[tuple[int, UUID, int], Mapping[UnitEvent, int]]
+    ledgers: Mapping[UnitLedger, Mapping[UnitEvent, int]]
 
     @property
     def size(self) -> int:
@@ -88,7 +93,7 @@ class Observed:
 class Delta:
     """Everything counted since the last flush, of all partitions together, and the records it came from.
 
-    ``replayed`` was counted before and is missing in the bucket sums only.
+    ``replayed`` was counted before and is missing in the bucket sums only; ``decided`` is what it became.
     """
 
     records: list[Record] = field(default_factory=list)
@@ -97,8 +102,8 @@ class Delta:
     gateways: dict[tuple[int, UUID], GatewayDelta] = field(default_factory=dict)
     observations: Observations = field(default_factory=Observations)
     replayed: list[Observations] = field(default_factory=lambda: [Observations()])
+    decided: list[Columns] = field(default_factory=list)
     positions: dict[int, Position] = field(default_factory=dict)
-    exposures: list[Exposure] = field(default_factory=list)
     quality: Counter[tuple[UUID, int, QualityKind]] = field(default_factory=Counter)
     dead_letters: list[DeadLetter] = field(default_factory=list)
 
@@ -108,21 +113,31 @@ class Delta:
     @cached_property
     def columns(self) -> Columns:
         """What was counted, as columns. Only once nothing is counted into this delta any more."""
-        return self.observations.columns()
+        return decided(self.observations)
+
+    @cached_property
+    def exposures(self) -> list[Exposure]:
+        """The units that are served for the first time."""
+        return exposures(self.columns)
 
     @cached_property
     def _by_line(self) -> list[tuple[Line, int, list[int]]]:
         """Of all lines of the same row and minute together: one of them, the minute, the counts."""
-        opened = self.observations.open_lines
-        ticks, first, rows = _merge(self.observations.line_keys)
+        opened = self.columns.opened.lines
+        ticks, first, rows = _merge(self.columns.opened.line_keys)
         counts = self.columns.by_line(rows).tolist()
         return [(opened[at], tick, own) for at, tick, own in zip(first, ticks, counts, strict=True)]
 
     @cached_property
+    def _merged_groups(self) -> tuple[list[int], list[int], Integers]:
+        """The rows and minutes that open groups belong to; see ``_merge``."""
+        return _merge(self.columns.opened.group_keys)
+
+    @cached_property
     def _by_group(self) -> list[tuple[Group, int, list[int]]]:
         """Of all groups of the same row and minute together: one of them, the minute, the counts."""
-        opened = self.observations.open_groups
-        ticks, first, rows = _merge(self.observations.group_keys)
+        opened = self.columns.opened.groups
+        ticks, first, rows = self._merged_groups
         counts = self.columns.by_group(rows).tolist()
         return [(opened[at], tick, own) for at, tick, own in zip(first, ticks, counts, strict=True)]
 
@@ -137,27 +152,30 @@ class Delta:
         return list(newest.values())
 
     def seal_units(self) -> list[UnitChunk]:
-        """Return the unit chunks to write. Call it once, when nothing is counted into this delta any more."""
-        return [
-            UnitChunk(partition, experiment_id, phase, event, chunk, packed)
-            for (partition, experiment_id, phase), ledger in self.observations.ledgers.items()
-            for event, chunk, packed in ledger.seal()
-        ]
+        """Return what to add to the stored unit chunks."""
+        return self.columns.new_units
 
     def observed(self) -> Observed:
-        """Return what the bucket sums take over. At the same moment as ``seal_units``."""
-        gathered = [replayed for replayed in self.replayed if replayed]
-        ledgers = {key: ledger.sizes() for one in gathered for key, ledger in one.ledgers.items()}
-        ledgers |= {key: ledger.sizes() for key, ledger in self.observations.ledgers.items()}
-        columns = [replayed.columns() for replayed in gathered]
-        if self.observations:
-            columns.append(self.columns)
+        """Return what the bucket sums take over. Only once nothing is counted into this delta any more."""
+        self.decided += [decided(one) for one in self.replayed if one]
+        self.replayed = [Observations()]
+        columns = [*self.decided, *([self.columns] if self.observations else [])]
+        # What was counted comes later in the log than what was replayed: its sizes are the ones that stay.
+        ledgers = {ledger: sizes for one in columns for ledger, sizes in one.ledgers.items()}
         return Observed(columns, self.positions, ledgers)
 
     def only_replayed(self, later: Delta) -> Delta:
         """Return what was replayed in this and a later delta, and nothing that was counted."""
-        replayed = [*self.replayed, *later.replayed, Observations()]
-        return Delta(replayed=replayed, positions=self.positions | later.positions)
+        return Delta(
+            replayed=[*self.replayed, *later.replayed, Observations()],
+            decided=[*self.decided, *later.decided],
+            positions=self.positions | later.positions,
+        )
+
+    def next(self) -> Delta:
+        """Return an empty delta that knows the kinds of outcomes that this one does."""
+        kinds = self.observations.kinds.kept()
+        return Delta(observations=Observations(kinds), replayed=[Observations(kinds)])
 
     def experiment_rows(self) -> list[ExperimentCount]:
         """Return what to add to ``experiment_counts``, all partitions together."""
@@ -181,15 +199,21 @@ class Delta:
             for group, tick, numbers in self._by_group
         ]
 
+    def usage_rows(self) -> list[UsageCount]:
+        """Return what to add to ``usage``."""
+        _, first, minutes = self._merged_groups
+        return usage_rows(self.columns, minutes, first)
+
     def quality_rows(self) -> list[QualityCount]:
         """Return what to add to ``data_quality_counts``."""
         noticed = Counter(self.quality)
         for line, _, numbers in self._by_line:
             if numbers[-1]:
                 noticed[line.experiment_id, line.phase, "multiply_exposed"] += numbers[-1]
-        if any(group.late for group in self.observations.open_groups):
-            requests = np.bincount(self.columns.groups, minlength=len(self.observations.open_groups))
-            for number, group in enumerate(self.observations.open_groups):
+        opened = self.columns.opened.groups
+        if any(group.late for group in opened):
+            requests = np.bincount(self.columns.groups, minlength=len(opened))
+            for number, group in enumerate(opened):
                 for assigned in group.late:
                     noticed[assigned.experiment_id, assigned.phase, "late_outcomes"] += int(requests[number])
         return [QualityCount(*key, n) for key, n in noticed.items() if n]

@@ -21,6 +21,7 @@ from services.storage import evidence
 from services.storage.installation import Installation
 from services.workers.flushing import STORAGE_ERRORS
 from services.workers.lease import Lessor
+from services.workers.metrics import WorkerMetrics
 from services.workers.renewal import Renewal
 from services.workers.settings import WorkerSettings
 from services.workers.watch import Watch
@@ -40,12 +41,14 @@ class Evaluator:
         installation: Installation,
         settings: WorkerSettings,
         lessor: Lessor,
+        metrics: WorkerMetrics | None = None,
     ) -> None:
         self._engine = engine
         self._topic = topic
         self._installation = installation
         self._settings = settings
         self._lessor = lessor
+        self._metrics = metrics or WorkerMetrics()
         self._owned: frozenset[int] = frozenset()
         self._watches: dict[UUID, Watch] = {}
         self._tasks: dict[UUID, asyncio.Task[None]] = {}
@@ -58,6 +61,16 @@ class Evaluator:
             topic=topic,
             partitions=installation.outcome_partitions,
         )
+
+    @property
+    def owned(self) -> int:
+        """How many partitions of ``touched.v1`` are this worker's."""
+        return len(self._owned)
+
+    @property
+    def watches(self) -> list[Watch]:
+        """The experiments that are evaluated here. Safe in another thread than the loop's."""
+        return list(self._watches.values())
 
     def take_over(self, partitions: Iterable[int]) -> None:
         """Evaluate the experiments of these partitions of ``touched.v1`` from now on, and no others."""
@@ -114,6 +127,7 @@ class Evaluator:
                 self._lessor,
                 topic=self._topic,
                 partitions=self._installation.outcome_partitions,
+                metrics=self._metrics,
             )
             self._tasks[experiment_id] = asyncio.create_task(self._keep_watch(watch))
         watch.awake.set()
@@ -137,8 +151,10 @@ class Evaluator:
             async with self._slots:
                 await watch.evaluate()
         except STORAGE_ERRORS as error:
+            self._metrics.evaluation_failed("storage")
             logger.warning("experiment %s is not evaluated now: %s", watch.experiment_id, error)
         except Exception:
             # One experiment that cannot be evaluated must not end the counting of all: it is loud here, its
             # lease runs out, and gateways take its treatment off the traffic.
+            self._metrics.evaluation_failed("error")
             logger.exception("experiment %s cannot be evaluated", watch.experiment_id)

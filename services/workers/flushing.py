@@ -76,6 +76,7 @@ def build(
         experiments=delta.experiment_rows(),
         routes=delta.route_rows(),
         quality=delta.quality_rows(),
+        usage=delta.usage_rows(),
     )
 
 

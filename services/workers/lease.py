@@ -25,6 +25,8 @@ class Lessor:
 
     publisher: Publisher
     topic: str
+    measured_at: dict[UUID, float] = field(default_factory=dict)
+    """Up to when each experiment is measured as the gateways know it: what Kafka has, in wall time."""
     _renewed_at: dict[UUID, float] = field(default_factory=dict)
     _sending: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -47,10 +49,18 @@ class Lessor:
     def lapse(self, experiment_id: UUID) -> None:
         """Renew no more until the experiment is evaluated here again; the lease runs out by itself."""
         self._renewed_at.pop(experiment_id, None)
+        self.measured_at.pop(experiment_id, None)
 
     async def _send(self, lease: LeaseConfig) -> None:
         try:
             await self.publisher.send(self.topic, encode_event(lease), key=config_key(lease).encode())
         except KafkaError as error:
             logger.warning("could not renew the lease of %s: %s", lease.experiment_id, error)
+        else:
+            self._note(lease)
+
+    def _note(self, lease: LeaseConfig) -> None:
+        if lease.experiment_id in self._renewed_at:
+            known = self.measured_at.get(lease.experiment_id, 0.0)
+            self.measured_at[lease.experiment_id] = max(known, lease.measured_at)
             self._renewed_at.pop(lease.experiment_id, None)

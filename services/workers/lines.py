@@ -1,4 +1,4 @@
-"""What outcomes with the same route, variant and assignments have in common, worked out once for all of them.
+"""Where outcomes count, worked out once for all that have the same route, variant and assignments.
 
 A *line* is a place where an outcome counts: one variant of one experiment and phase, in one partition. A
 *group* is the route and variant that served, and the lines of the assignments.
@@ -6,20 +6,19 @@ A *line* is a place where an outcome counts: one variant of one experiment and p
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Set
+from collections.abc import Hashable
 from itertools import count
 from uuid import UUID
 from weakref import WeakValueDictionary
 
 from services.domain.assignment import BASIS_POINTS
 from services.domain.bucket_table import WHOLE, share_segment
-from services.domain.events import AssignedTo, Role, UnitSource
+from services.domain.events import AssignedTo, Role
 from services.domain.status import OutcomeStatus, is_error
-from services.messaging.codec import OutcomeView
 from services.storage.exposures import ExposedTo
 from services.workers.latencies import LatencyWindow
+from services.workers.ledgers import UnitLedger, request_bit
 from services.workers.places import Place
-from services.workers.units import UnitLedger, request_event
 
 FIRST_REQUEST = 1
 FIRST_ERROR = 2
@@ -35,9 +34,6 @@ IS_ERROR = tuple(
     for number in range(max(OutcomeStatus) + 1)
 )
 """By number of the status."""
-
-
-_NO_UNITS: Set[int] = frozenset()
 
 
 class Row:
@@ -70,15 +66,15 @@ class Line:
         "experiment_id",
         "is_control",
         "ledger",
-        "own",
         "partition",
         "phase",
         "place",
+        "request_bit",
         "role",
         "row",
-        "seen",
         "segment",
         "share_bp",
+        "twice",
         "variant_number",
         "window",
     )
@@ -92,46 +88,21 @@ class Line:
         self.phase = assigned.phase
         self.variant_number = assigned.variant_number
         self.share_bp = assigned.treatment_share_bp
-        self.segment = WHOLE if assigned.variant_index >= 0 else share_segment(self.share_bp)
+        is_test = assigned.variant_index >= 0
+        self.segment = WHOLE if is_test else share_segment(self.share_bp)
         """Where its sums belong: a test's to all of it, a canary's to the share that the treatment had."""
         self.is_control = assigned.role is Role.CONTROL
         self.role = assigned.role.label
         self.row = row_of((assigned.experiment_id, self.phase, self.share_bp, self.role, self.variant_number))
         """Lines of the same row are one row of ``experiment_counts``."""
         self.ledger = ledger
-        self.own = ledger.of(request_event(self.variant_number))
-        self.seen = self.own.seen
+        self.request_bit = request_bit(self.variant_number)
+        self.twice = MULTIPLY_EXPOSED if is_test else MOVED
+        """The mark of a unit that was served another variant before."""
         self.window = window
         self._exposed_to: tuple[str, ExposedTo] | None = None
         self.place: Place | None = None
         """Where this line's sums are kept."""
-
-    def mark(self, outcome: OutcomeView, tick: int) -> int:
-        """Return what is special about an outcome: what it is the first of for its unit, where it lies."""
-        failed = IS_ERROR[outcome.status]
-        filtered = outcome.status is OutcomeStatus.CONTENT_FILTERED
-        if outcome.unit_source is UnitSource.REQUEST:
-            # The unit is the request itself: every event is its first, and nothing has to be remembered.
-            mark = FIRST_REQUEST | failed * FIRST_ERROR | filtered * FIRST_FILTER
-        else:
-            mark = self._mark_unit(outcome.unit_hash, failed=failed, filtered=filtered)
-        if mark & FIRST_REQUEST and outcome.status is OutcomeStatus.OK:
-            bin_number = self.window.place(outcome.latency_us, tick, is_control=self.is_control)
-            mark |= bin_number << LATENCY_SHIFT
-        return mark
-
-    def _mark_unit(self, unit: int, *, failed: bool, filtered: bool) -> int:
-        mark = 0
-        if self.own.add(unit):
-            if not self.ledger.served_another(unit, self.own):
-                mark = FIRST_REQUEST
-            else:
-                mark = MULTIPLY_EXPOSED if self.assigned.variant_index >= 0 else MOVED
-        if failed and self.ledger.of("error").add(unit):
-            mark |= FIRST_ERROR
-        if filtered and self.ledger.of("content_filter").add(unit):
-            mark |= FIRST_FILTER
-        return mark
 
     def exposed_to(self, variant_key: str) -> ExposedTo:
         """Return what a unit is exposed to here that was served by this variant."""
@@ -150,32 +121,22 @@ class Line:
 
 
 class Group:
-    """Outcomes of one route and variant with the same assignments.
+    """Outcomes of one kind in one partition. ``late`` are the assignments that outcomes come late for."""
 
-    ``late`` are the assignments that outcomes come late for. ``problem`` says why they cannot count.
-
-    ``seen`` are the units of the group's line, where it has just one; of several, no unit is in it.
-    ``stamp`` and ``number`` tell where the group stands in what is being gathered at the moment.
-    """
-
-    __slots__ = ("late", "lines", "number", "problem", "route_key", "row", "seen", "stamp", "variant_key")
+    __slots__ = ("late", "lines", "partition", "route_key", "row", "variant_key")
 
     def __init__(
         self,
+        partition: int,
         route_key: str,
         variant_key: str,
-        lines: tuple[Line, ...] = (),
-        *,
-        late: tuple[AssignedTo, ...] = (),
-        problem: str | None = None,
+        lines: tuple[Line, ...],
+        late: tuple[AssignedTo, ...],
     ) -> None:
+        self.partition = partition
         self.route_key = route_key
         self.variant_key = variant_key
         self.lines = lines
         self.late = late
         self.row = row_of((route_key, variant_key))
         """Groups of the same row are one row of ``route_counts``."""
-        self.seen: Set[int] = lines[0].seen if len(lines) == 1 else _NO_UNITS
-        self.problem = problem
-        self.stamp: object = None
-        self.number = 0

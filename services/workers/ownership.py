@@ -62,6 +62,11 @@ class WorkerOwnership:
         end = self._consumer.log_end(TP(self._topics.outcomes, partition)) if self._consumer else None
         return end.seen_at if end is not None and offset >= end.offset else None
 
+    def log_end(self, partition: int) -> int | None:
+        """Return where the partition's log ends as the broker last said, or None where it has not yet."""
+        end = self._consumer.log_end(TP(self._topics.outcomes, partition)) if self._consumer else None
+        return None if end is None else end.offset
+
     def _bound(self) -> tuple[Claimer, Counter, Evaluator]:
         if self._claimer is None or self._counter is None or self._evaluator is None:
             raise RuntimeError("bind() comes first")

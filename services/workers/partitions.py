@@ -11,8 +11,8 @@ from services.domain.events import DeadLetter
 from services.messaging.codec import DecodedRecord, Unreadable, decode_record, encode_feedback, encode_outcome
 from services.workers.counts import Delta, GatewayDelta, PartitionDelta, Position, Record
 from services.workers.endings import Endings
-from services.workers.memory import LedgerKey, Memory
-from services.workers.units import UnitLedger
+from services.workers.ledgers import Ledgers
+from services.workers.memory import Memory
 
 MINUTE_MS = 60_000
 
@@ -43,12 +43,13 @@ class Partition:
     next_offset: int
     tick: int = 0
     sequences: dict[UUID, int] = field(default_factory=dict)
-    ledgers: dict[LedgerKey, UnitLedger] = field(default_factory=dict)
     endings: Endings = field(default_factory=Endings)
     replay: Replay | None = None
+    ledgers: Ledgers = field(init=False)
     _memory: Memory = field(init=False)
 
     def __post_init__(self) -> None:
+        self.ledgers = Ledgers(self.partition)
         self._memory = Memory(self.partition, self.sequences, self.ledgers, self.endings)
 
     @property
@@ -99,7 +100,6 @@ class Partition:
             gathered,
             self.tick,
             timestamp_ms=record.timestamp_ms,
-            exposures=delta.exposures,
         )
         problems += self._memory.observe_feedback(batch.feedback, gathered, delta.quality)
         for index, problem in problems:

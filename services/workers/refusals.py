@@ -96,6 +96,7 @@ def _scratch_flush(topic: str, records: Sequence[Record], keep: Sequence[int] | 
         experiments=delta.experiment_rows(),
         routes=delta.route_rows(),
         quality=delta.quality_rows(),
+        usage=delta.usage_rows(),
     )
 
 

@@ -20,6 +20,9 @@ class WorkerSettings(BaseSettings):
 
     name: str = Field(default_factory=_own_name)
     """Who claimed a partition, for people who look."""
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int | None = None
+    """Where Prometheus finds /metrics. None: nowhere; 0 takes a free port, and the address is logged."""
     session_timeout_seconds: float = 6.0
     """How long Kafka waits for a silent worker before its partitions go to another."""
     claim_timeout_seconds: float = 20.0

@@ -25,12 +25,15 @@ from services.domain.assignment import analysis_bucket
 from services.domain.bucket_table import Integers
 from services.domain.metric import FEEDBACK, FEEDBACK_SCALE, SKETCHED, SOURCES, UNITS, Column
 from services.domain.status import OutcomeStatus
+from services.workers.columns import Columns
 from services.workers.lines import FIRST_ERROR, FIRST_FILTER, FIRST_REQUEST
-from services.workers.observations import MISSING, Columns, Report
+from services.workers.observations import MISSING, Report
 from services.workers.places import Place, Places
 from services.workers.sketches import Gathered
 
 LARGEST_COVARIATE = 1e6
+AT_ONCE = 4_096
+"""So many outcomes are added column by column: their rows stay in the processor's cache meanwhile."""
 NotSummed = Literal["unread_feedback", "unreadable_feedback"]
 """No metric reads a report's name; a share is read from it, and it is neither yes nor no."""
 
@@ -72,7 +75,7 @@ class Pairs:
         rows: Integers = facts["start"][numbers] + local * facts["width"][numbers]
         return cls(columns, outcomes, marks, numbers, rows)
 
-    def only(self, chosen: NDArray[np.bool_]) -> Pairs:
+    def only(self, chosen: NDArray[np.bool_] | slice) -> Pairs:
         """These pairs."""
         return Pairs(
             self.columns, self.outcomes[chosen], self.marks[chosen], self.numbers[chosen], self.rows[chosen]
@@ -93,12 +96,22 @@ class Pairs:
     def completed(self) -> NDArray[np.intp]:
         """The pairs whose answer arrived whole, and took some time."""
         columns, outcomes = self.columns, self.outcomes
-        is_whole = (columns.statuses == OutcomeStatus.OK) & (columns.latency > 0)
-        return np.flatnonzero(is_whole[outcomes])
+        is_whole = columns.statuses[outcomes] == OutcomeStatus.OK
+        return np.flatnonzero(is_whole & (columns.latency[outcomes] > 0))
 
 
 def add_outcomes(places: Places, gathered: Gathered, pairs: Pairs, columns: Sequence[Column]) -> None:
     """Add outcomes to places that all have these columns."""
+    for start in range(0, len(pairs.outcomes), AT_ONCE):
+        _add(places, pairs.only(slice(start, start + AT_ONCE)), columns)
+    for source, name in enumerate(SKETCHED):
+        present, values = _READERS[name](pairs)
+        if present is not None and len(present):
+            buckets = pairs.columns.buckets[pairs.outcomes[present]]
+            gathered.add(pairs.numbers[present], source, buckets, values)
+
+
+def _add(places: Places, pairs: Pairs, columns: Sequence[Column]) -> None:
     for position, column in enumerate(columns):
         found = pairs.values(column)
         if found is None:
@@ -108,11 +121,6 @@ def add_outcomes(places: Places, gathered: Gathered, pairs: Pairs, columns: Sequ
         # Added up as whole numbers: exact, and the same in any order.
         np.add.at(places.numbers, rows + 2 * position, 1)
         np.add.at(places.numbers, rows + (2 * position + 1), values)
-    for source, name in enumerate(SKETCHED):
-        present, values = _READERS[name](pairs)
-        if present is not None and len(present):
-            buckets = pairs.columns.buckets[pairs.outcomes[present]]
-            gathered.add(pairs.numbers[present], source, buckets, values)
 
 
 def not_summed(report: Report, columns: Sequence[Column]) -> NotSummed | None:
@@ -137,16 +145,16 @@ def add_report(places: Places, report: Report, place: Place) -> None:
         places.numbers[row + 2 * position + 1] += value
 
 
-def _of_each(values: Callable[[Columns], Integers]) -> Callable[[Pairs], Present]:
-    """A source that every request has."""
-    return lambda pairs: (None, values(pairs.columns)[pairs.outcomes])
+def _is(values: Callable[[Columns], NDArray[np.bool_]]) -> Callable[[Pairs], Present]:
+    """A source that every request has: 1 or 0."""
+    return lambda pairs: (None, values(pairs.columns)[pairs.outcomes].astype(np.int64))
 
 
-def _where_known(values: Callable[[Columns], Integers]) -> Callable[[Pairs], Present]:
+def _where_known(values: Callable[[Columns, Integers], Integers]) -> Callable[[Pairs], Present]:
     """A source that some requests have."""
 
     def read(pairs: Pairs) -> Present:
-        of_pairs = values(pairs.columns)[pairs.outcomes]
+        of_pairs = values(pairs.columns, pairs.outcomes)
         present = np.flatnonzero(of_pairs != MISSING)
         return present, of_pairs[present]
 
@@ -163,8 +171,8 @@ def _log_latency(pairs: Pairs) -> Present:
     return present, np.rint(logarithms).astype(np.int64)
 
 
-def _total_tokens(columns: Columns) -> Integers:
-    prompt, completion = columns.prompt_tokens, columns.completion_tokens
+def _total_tokens(columns: Columns, at: Integers) -> Integers:
+    prompt, completion = columns.prompt_tokens[at], columns.completion_tokens[at]
     total = np.maximum(prompt, 0) + np.maximum(completion, 0)
     return np.where((prompt == MISSING) & (completion == MISSING), MISSING, total)
 
@@ -186,13 +194,13 @@ def _covariate(value: float | None) -> int:
 
 _READERS: dict[str, Callable[[Pairs], Present]] = {
     UNITS.source: _units,
-    "error": _of_each(lambda columns: columns.failed.astype(np.int64)),
-    "content_filter": _of_each(lambda columns: columns.filtered.astype(np.int64)),
+    "error": _is(lambda columns: columns.failed),
+    "content_filter": _is(lambda columns: columns.filtered),
     "latency": _latency,
     "log_latency": _log_latency,
-    "first_token": _where_known(lambda columns: columns.first_token),
-    "prompt_tokens": _where_known(lambda columns: columns.prompt_tokens),
-    "completion_tokens": _where_known(lambda columns: columns.completion_tokens),
+    "first_token": _where_known(lambda columns, at: columns.first_token[at]),
+    "prompt_tokens": _where_known(lambda columns, at: columns.prompt_tokens[at]),
+    "completion_tokens": _where_known(lambda columns, at: columns.completion_tokens[at]),
     "total_tokens": _where_known(_total_tokens),
-    "cost": _where_known(lambda columns: columns.cost),
+    "cost": _where_known(lambda columns, at: columns.cost[at]),
 }

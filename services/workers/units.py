@@ -1,104 +1,115 @@
-"""What was seen before: the first request, error, content filter and true report of each unit, every report.
+"""Which events each unit had before: one open hash table for all units of a partition, asked by the column.
 
-The one owner of a partition decides it in memory, in the order of the log. What is new goes to Postgres in
-chunks of packed 64-bit hashes: small enough to stay inside the row, and a flush rewrites only the last one.
+The one owner of a partition decides what is first, in the order of the log. With a set of Python's for each
+variant, of thousands, each question waits for memory several times. Here an entry is sixteen bytes, and the
+questions of many outcomes wait together.
 """
 
 from __future__ import annotations
 
-import struct
-from dataclasses import dataclass, field
+import os
 
-from services.storage.claims import UnitEvent
+import numpy as np
+from numpy.typing import NDArray
 
-HASH_BYTES = 8
-CHUNK_BYTES = 224 * HASH_BYTES
-"""With its key below the 2 KB from which Postgres moves a value out of the row."""
+from services.domain.bucket_table import Integers
+
+Hashes = NDArray[np.uint64]
+Numbers = NDArray[np.uint32]
+Events = NDArray[np.uint32]
+"""A bit for each kind of event."""
+
+SMALLEST = 1 << 10
+"""Places of an empty table."""
+
+_ENTRY = np.dtype([("unit", np.uint64), ("ledger", np.uint32), ("events", np.uint32)])
+_SEED = np.uint64(int.from_bytes(os.urandom(8)) | 1)
+"""Nobody can choose units that get in each other's way. What is decided does not depend on it."""
+_LEDGER_FACTOR = np.uint64(0x9E3779B97F4A7C15)
 
 
-@dataclass(slots=True)
-class UnitSet:
-    """The units that had one kind of event."""
+class UnitTable:
+    """The events of units, by ledger and unit. Ledgers have numbers from 1 on."""
 
-    seen: set[int] = field(default_factory=set)
-    _fresh: list[int] = field(default_factory=list)
-    _chunk: int = 0
-    _tail: bytes = b""
+    __slots__ = ("_entries", "_size")
+
+    def __init__(self) -> None:
+        self._entries = np.zeros(SMALLEST, _ENTRY)
+        self._size = 0
 
     def __len__(self) -> int:
-        return len(self.seen)
+        return self._size
 
-    def add(self, unit_hash: int) -> bool:
-        """Note the unit; say whether it is new."""
-        if unit_hash in self.seen:
-            return False
-        self.seen.add(unit_hash)
-        self._fresh.append(unit_hash)
-        return True
+    def note(self, ledgers: Numbers, units: Hashes, events: Events) -> tuple[Events, Events]:
+        """Note events of units, in order; all arrays have one element for each.
 
-    def load(self, chunk: int, packed: bytes) -> None:
-        """Take in a stored chunk; the last one loaded is the one that grows."""
-        self.seen.update(struct.unpack(f"<{len(packed) // HASH_BYTES}Q", packed))
-        self._chunk, self._tail = chunk, packed
+        Returns:
+            Which of the events are the unit's first of their kind, and which it had before those.
+            Of what has no first event, the latter is not filled in.
+        """
+        slots = self._slots(ledgers, units)
+        known = self._entries["events"]
+        new, before = np.zeros_like(events), np.zeros_like(events)
+        left = np.flatnonzero(events & ~known[slots])
+        while len(left):
+            # Of each unit the first one alone: what the others are depends on it.
+            now = left[np.unique(slots[left], return_index=True)[1]]
+            at, noted = slots[now], events[now]
+            before[now] = known[at]
+            new[now] = noted & ~before[now]
+            known[at] |= noted
+            left = left[events[left] & ~known[slots[left]] != 0]
+        return new, before
 
-    def load_up_to(self, size: int, chunk: int, packed: bytes) -> None:
-        """Take in a stored chunk, as far as the set does not get larger than ``size``."""
-        room = size - len(self)
-        if room > 0:
-            self.load(chunk, packed[: room * HASH_BYTES])
+    def forget(self, ledgers: Numbers) -> None:
+        """Forget all units of these ledgers."""
+        entries = self._entries[self._entries["ledger"] != 0]
+        self._rebuild(entries[~np.isin(entries["ledger"], ledgers)], SMALLEST)
 
-    def seal(self) -> list[tuple[int, bytes]]:
-        """Return the chunks that hold what is new, as (number, content), and start anew from there."""
-        if not self._fresh:
-            return []
-        packed = self._tail + struct.pack(f"<{len(self._fresh)}Q", *self._fresh)
-        self._fresh.clear()
-        pieces = [packed[start : start + CHUNK_BYTES] for start in range(0, len(packed), CHUNK_BYTES)]
-        chunks = list(enumerate(pieces, start=self._chunk))
-        self._chunk, self._tail = chunks[-1]
-        return chunks
+    def _slots(self, ledgers: Numbers, units: Hashes) -> Integers:
+        """Return where the entry of each unit is; those that had none get one."""
+        slots = self._probe(self._homes(ledgers, units), ledgers, units)
+        owners = self._entries["ledger"]
+        missing = np.flatnonzero(owners[slots] == 0)
+        if 2 * (self._size + len(missing)) > len(self._entries):
+            self._grow(self._size + len(missing))
+            return self._slots(ledgers, units)
+        while len(missing):
+            at = slots[missing]
+            entries = np.zeros(len(at), _ENTRY)
+            entries["unit"], entries["ledger"] = units[missing], ledgers[missing]
+            # Where several want the same place one of them gets it, and the others look on from there.
+            self._entries[at] = entries
+            self._size += len(np.unique(at))
+            slots[missing] = self._probe(at, ledgers[missing], units[missing])
+            missing = missing[owners[slots[missing]] == 0]
+        return slots
 
+    def _probe(self, slots: Integers, ledgers: Numbers, units: Hashes) -> Integers:
+        """Return where each unit's entry is or, where it has none, the next empty place."""
+        owned, hashes = self._entries["ledger"], self._entries["unit"]
+        owners = owned[slots]
+        others = ((owners != ledgers) | (hashes[slots] != units)) & (owners != 0)
+        left, last = np.flatnonzero(others), len(self._entries) - 1
+        while len(left):
+            at = slots[left] = (slots[left] + 1) & last
+            owners = owned[at]
+            others = ((owners != ledgers[left]) | (hashes[at] != units[left])) & (owners != 0)
+            left = left[others]
+        return slots
 
-FEEDBACK = "feedback"
-"""The event of a report: what is kept is not a unit, but the hash of the report's name and event id."""
+    def _homes(self, ledgers: Numbers, units: Hashes) -> Integers:
+        """Return where the search for each unit begins."""
+        mixed = (units ^ (ledgers * _LEDGER_FACTOR)) * _SEED
+        bits = (len(self._entries) - 1).bit_length()
+        return (mixed >> np.uint64(64 - bits)).astype(np.int64)
 
+    def _grow(self, least: int) -> None:
+        entries = self._entries[self._entries["ledger"] != 0]
+        self._rebuild(entries, 1 << (2 * least).bit_length())
 
-def request_event(variant_number: int) -> UnitEvent:
-    """Return the event of a unit that was served a variant."""
-    return f"request:{variant_number}" if variant_number else "request"
-
-
-def true_event(feedback_name: str) -> UnitEvent:
-    """Return the event of a unit that a true report was about."""
-    return f"true:{feedback_name}"
-
-
-@dataclass(slots=True)
-class UnitLedger:
-    """The units of one experiment and phase in one partition."""
-
-    _events: dict[UnitEvent, UnitSet] = field(default_factory=dict)
-    _served: list[UnitSet] = field(default_factory=list)
-
-    def of(self, event: UnitEvent) -> UnitSet:
-        """Return the units that had the event."""
-        units = self._events.get(event)
-        if units is None:
-            units = self._events[event] = UnitSet()
-            if event.startswith("request"):
-                self._served.append(units)
-        return units
-
-    def served_another(self, unit_hash: int, own: UnitSet) -> bool:
-        """Say whether the unit was served a variant other than the one whose units are ``own``."""
-        return any(units is not own and unit_hash in units.seen for units in self._served)
-
-    def sizes(self) -> dict[UnitEvent, int]:
-        """Return how many units had each event."""
-        return {event: len(units) for event, units in self._events.items() if len(units)}
-
-    def seal(self) -> list[tuple[UnitEvent, int, bytes]]:
-        """Return the chunks that hold what is new, as (event, number, content)."""
-        return [
-            (event, chunk, packed) for event, units in self._events.items() for chunk, packed in units.seal()
-        ]
+    def _rebuild(self, entries: NDArray[np.void], places: int) -> None:
+        self._entries = np.zeros(max(places, 1 << (2 * len(entries)).bit_length()), _ENTRY)
+        self._size = 0
+        slots = self._slots(entries["ledger"], entries["unit"])
+        self._entries["events"][slots] = entries["events"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import time
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -25,6 +26,7 @@ from services.storage.evidence import EvidenceCache, EvidenceSnapshot
 from services.storage.identifiers import new_id
 from services.workers.inputs import ab_test_inputs, canary_inputs
 from services.workers.lease import Lessor
+from services.workers.metrics import WorkerMetrics
 from services.workers.results import Judged, write_results
 
 logger = logging.getLogger(__name__)
@@ -50,9 +52,21 @@ class Watch:
     """Evaluates one experiment whenever it is asked to."""
 
     def __init__(
-        self, experiment_id: UUID, engine: AsyncEngine, lessor: Lessor, *, topic: str, partitions: int
+        self,
+        experiment_id: UUID,
+        engine: AsyncEngine,
+        lessor: Lessor,
+        *,
+        topic: str,
+        partitions: int,
+        metrics: WorkerMetrics | None = None,
     ) -> None:
         self.experiment_id = experiment_id
+        self.judged: Judged | None = None
+        """The newest evaluation."""
+        self.judged_at = time.monotonic()
+        """When that was, in ``time.monotonic``; before it, since when the experiment is watched."""
+        self._metrics = metrics or WorkerMetrics()
         self.awake = asyncio.Event()
         self._engine = engine
         self._snapshots = engine.execution_options(isolation_level="REPEATABLE READ")
@@ -69,11 +83,14 @@ class Watch:
 
     async def evaluate(self) -> None:
         """Evaluate the experiment once, where it runs."""
+        started = time.monotonic()
         judged = await self._judge()
         if judged is None:
             self._lessor.lapse(self.experiment_id)
             return
         await self._record(judged)
+        self.judged, self.judged_at = judged, time.monotonic()
+        self._metrics.evaluated(self.judged_at - started)
         snapshot = judged.snapshot
         if snapshot.freshness.counted_at is not None:
             limit = judged.evaluation.inputs.definition.lease_limit_seconds
@@ -154,7 +171,10 @@ class Watch:
         self._decided[_once(act, judged.snapshot)] = asyncio.get_running_loop().time()
         if not is_first:
             return
-        logger.info("%s: %s: %s", judged.snapshot.experiment.key, decision.action, decision.reason)
+        experiment = judged.snapshot.experiment
+        self._metrics.decided(experiment.kind, decision.action)
+        told = {"experiment": experiment.key, "decision_id": str(decision.decision_id)}
+        logger.info("%s: %s: %s", experiment.key, decision.action, decision.reason, extra=told)
         await write_results(self._engine, judged, decision_id=decision.decision_id)
 
     def _is_to_be_decided(self, once: tuple[str, int]) -> bool:

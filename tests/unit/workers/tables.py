@@ -4,10 +4,9 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from services.storage.claims import UnitEvent
+from services.storage.claims import UnitChunk, UnitEvent
 from services.workers.counts import Delta
 from services.workers.partitions import Partition
-from services.workers.units import UnitLedger
 
 TOPIC = "outcomes.v1"
 
@@ -26,6 +25,8 @@ class Tables:
         default_factory=lambda: defaultdict(lambda: [0] * 14)
     )
     routes: dict[tuple[object, ...], list[int]] = field(default_factory=lambda: defaultdict(lambda: [0] * 6))
+    usage: dict[tuple[object, ...], list[int]] = field(default_factory=lambda: defaultdict(lambda: [0] * 7))
+    last_ticks: dict[tuple[object, ...], int] = field(default_factory=dict)
     chunks: dict[tuple[UUID, int, UnitEvent], dict[int, bytes]] = field(
         default_factory=lambda: defaultdict(dict)
     )
@@ -45,17 +46,22 @@ class Tables:
             _add(self.experiments[row[:6]], row[6:])
         for row in delta.route_rows():
             _add(self.routes[row[:3]], row[3:])
+        used = delta.usage_rows()
+        assert len({row[:6] for row in used}) == len(used), "a statement may change a row only once"
+        for use in used:
+            _add(self.usage[use[:6]], use[6:13])
+            self.last_ticks[use[:6]] = max(use.last_tick, self.last_ticks.get(use[:6], 0))
         for chunk in delta.seal_units():
-            self.chunks[chunk.experiment_id, chunk.phase, chunk.event][chunk.chunk] = chunk.units
+            chunks = self.chunks[chunk.experiment_id, chunk.phase, chunk.event]
+            chunks[chunk.chunk] = chunks.get(chunk.chunk, b"") + chunk.units
         self.exposed.update((one.to.experiment_id, one.to.phase, one.unit_hash) for one in delta.exposures)
 
     def claim(self) -> Partition:
         """Read everything back, as a new owner does."""
         partition = Partition(TOPIC, 0, 1, self.next_offset, self.tick, dict(self.sequences))
         for (experiment_id, phase, event), chunks in self.chunks.items():
-            ledger = partition.ledgers.setdefault((experiment_id, phase), UnitLedger())
             for number in sorted(chunks):
-                ledger.of(event).load(number, chunks[number])
+                partition.ledgers.load(UnitChunk(0, experiment_id, phase, event, number, chunks[number]))
         return partition
 
 

@@ -17,12 +17,13 @@ from services.domain.status import OutcomeStatus
 from services.messaging.codec import encode_batch, encode_feedback, encode_feedback_batch, encode_outcome
 from services.storage.bucket_writing import SumsToWrite
 from services.storage.buckets import BucketRow, SumsKey, assemble, merge_sketches
+from services.storage.claims import UnitChunk
 from services.workers.bucket_sums import BucketSums
 from services.workers.counts import Delta, Observed, Record
 from services.workers.endings import Endings
+from services.workers.ledgers import Ledgers
 from services.workers.memory import Memory
 from services.workers.plans import Plan, Plans
-from services.workers.units import UnitLedger
 from tests.unit.workers.tables import Tables
 
 SPACE = UUID(int=0)
@@ -226,12 +227,12 @@ class Database:
     def claim(self) -> "Owner":
         partition = self.tables.claim()
         if self.offset < partition.next_offset:
-            memory = Memory(0, dict(self.sequences), {}, Endings())
+            memory = Memory(0, dict(self.sequences), Ledgers(0), Endings())
             for (experiment_id, phase, event), chunks in self.tables.chunks.items():
-                units = memory.ledgers.setdefault((experiment_id, phase), UnitLedger()).of(event)
+                size = self.known.get((experiment_id, phase), {}).get(event, 0)
                 for number in sorted(chunks):
-                    size = self.known.get((experiment_id, phase), {}).get(event, 0)
-                    units.load_up_to(size, number, chunks[number])
+                    chunk = UnitChunk(0, experiment_id, phase, event, number, chunks[number])
+                    memory.ledgers.load(chunk, size)
             partition.replay_from(self.offset, memory)
         return Owner(self, partition)
 
@@ -274,8 +275,8 @@ class Owner:
             for position in observed.positions.values():
                 self.database.offset = position.next_offset
                 self.database.sequences |= position.sequences
-            for (_, experiment_id, phase), sizes in observed.ledgers.items():
-                self.database.known[experiment_id, phase] = dict(sizes)
+            for ledger, sizes in observed.ledgers.items():
+                self.database.known[ledger.experiment_id, ledger.phase] = dict(sizes)
         self.taken = []
 
 

@@ -1,6 +1,7 @@
 """However a log is cut into flushes, and however often its owner changes, the counts are the same."""
 
 from collections import defaultdict
+from datetime import date, timedelta
 from uuid import UUID, uuid5
 
 import pytest
@@ -36,6 +37,11 @@ def outcomes(draw: st.DrawFn) -> Outcome:
         started_at_us=0,
         latency_us=draw(st.integers(0, 100)),
         prompt_tokens=draw(st.none() | st.integers(0, 9)),
+        completion_tokens=draw(st.none() | st.integers(0, 9)),
+        cost_nanos=draw(st.none() | st.integers(0, 9)),
+        key_id=draw(st.sampled_from(["", "key_1", "key_2"])),
+        team_key=draw(st.sampled_from(["", "search"])),
+        cached_tokens=draw(st.none() | st.integers(0, 9)),
         assignments=tuple(
             AssignedTo(experiment_id, draw(st.integers(1, 2)), role, 2_500) for experiment_id in assigned
         ),
@@ -48,7 +54,7 @@ def logs(draw: st.DrawFn) -> list[tuple[Record, UUID, int, list[Outcome]]]:
     log: list[tuple[Record, UUID, int, list[Outcome]]] = []
     numbers = dict.fromkeys(GATEWAYS, 0)
     for offset in range(draw(st.integers(0, 12))):
-        timestamp_ms = draw(st.integers(0, 5)) * 60_000
+        timestamp_ms = draw(st.sampled_from([0, 1, 2, 3, 1_439, 1_440, 1_441])) * 60_000
         if log and draw(st.integers(0, 4)) == 0:
             _, gateway, first, batch = draw(st.sampled_from(log))
         else:
@@ -87,6 +93,7 @@ def count_one(tables: Tables, units: dict[tuple[object, ...], set[int]], outcome
         [1, failed, filtered, outcome.latency_us, outcome.prompt_tokens or 0, outcome.completion_tokens or 0]
     ):
         route[index] += number
+    count_use(tables, outcome, failed=failed)
     for assigned in outcome.assignments:
 
         def is_first(event: str, assigned: AssignedTo = assigned) -> bool:
@@ -124,6 +131,18 @@ def count_one(tables: Tables, units: dict[tuple[object, ...], set[int]], outcome
             tables.exposed[assigned.experiment_id, assigned.phase, outcome.unit_hash] += 1
 
 
+def count_use(tables: Tables, outcome: Outcome, *, failed: bool) -> None:
+    day = date(1970, 1, 1) + timedelta(minutes=tables.tick)
+    key = (day, outcome.route_key, outcome.variant_key, outcome.team_key, outcome.key_id, 0)
+    prompt, completion = outcome.prompt_tokens or 0, outcome.completion_tokens or 0
+    unpriced = outcome.cost_nanos is None and prompt + completion > 0
+    for index, number in enumerate(
+        [1, failed, prompt, outcome.cached_tokens or 0, completion, outcome.cost_nanos or 0, unpriced]
+    ):
+        tables.usage[key][index] += number
+    tables.last_ticks[key] = tables.tick
+
+
 STEPS = st.lists(st.sampled_from(["count", "count", "count", "flush", "crash", "repeat"]), max_size=40)
 
 
@@ -153,6 +172,8 @@ def test_any_cutting_and_any_crashes_give_the_same_counts(
     assert +tables.missing == +slow.missing
     assert dict(tables.experiments) == dict(slow.experiments)
     assert dict(tables.routes) == dict(slow.routes)
+    assert dict(tables.usage) == dict(slow.usage)
+    assert tables.last_ticks == slow.last_ticks
     assert tables.exposed == slow.exposed
 
 
