@@ -31,18 +31,24 @@ def upgrade() -> None:
     op.create_check_constraint(
         op.f("ck_credentials_role"), "credentials", "role IN ('client', 'viewer', 'editor', 'admin')"
     )
+    op.create_table_comment("credentials", "Keys of clients and of people, as SHA-256 hashes.")
     op.add_column("credentials", sa.Column("team_key", sa.Text))
+    op.create_index(op.f("ix_credentials_team_key"), "credentials", ["team_key"])
     op.create_foreign_key(op.f("fk_credentials_team_key"), "credentials", "teams", ["team_key"], ["key"])
     op.add_column("credentials", sa.Column("expires_at", UTC))
     op.add_column("credentials", sa.Column("last_used_at", UTC))
     op.add_column("credentials", sa.Column("rotated_from", sa.Text))
+    op.create_index(op.f("ix_credentials_rotated_from"), "credentials", ["rotated_from"])
     op.add_column("credentials", sa.Column("limits", pg.JSONB(none_as_null=True)))
     op.add_column("routes", sa.Column("limits", pg.JSONB(none_as_null=True)))
     op.add_column("routes", sa.Column("unit_limits", pg.JSONB(none_as_null=True)))
+    recorded = sa.Column("record_content", sa.Boolean, nullable=False, server_default=sa.false())
+    op.add_column("routes", recorded)
 
 
 def downgrade() -> None:
     """Drop it again. Keys of the control api go with it: an older release would take them for clients'."""
+    op.drop_column("routes", "record_content")
     op.drop_column("routes", "unit_limits")
     op.drop_column("routes", "limits")
     op.execute("DELETE FROM credentials WHERE role <> 'client'")
@@ -52,4 +58,5 @@ def downgrade() -> None:
     op.drop_column("credentials", "team_key")
     op.drop_constraint(op.f("ck_credentials_role"), "credentials")
     op.drop_column("credentials", "role")
+    op.create_table_comment("credentials", "Clients' keys, as SHA-256 hashes.")
     op.drop_table("teams")

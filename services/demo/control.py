@@ -41,6 +41,10 @@ class ControlApi:
         """POST and return the answer; ApiRefused with the problem's detail otherwise."""
         return await self._call("POST", path, body if body is not None else {})
 
+    async def put(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """PUT and return the answer; ApiRefused with the problem's detail otherwise."""
+        return await self._call("PUT", path, body)
+
     async def get(self, path: str) -> dict[str, Any]:
         """GET and return the answer; ApiRefused with the problem's detail otherwise."""
         return await self._call("GET", path, None)

@@ -12,7 +12,7 @@ from services.demo.screen import Screen
 from services.demo.setup import create_key, create_route, create_variant, wait_until_served
 from services.embedded.databases import connection_string
 
-DEV_ADDRESSES = Addresses(gateway_port=8080, api_port=8081, provider_port=8082)
+GATEWAY_PORT, API_PORT, PROVIDER_PORT, ROUTING_METRICS_PORT, FIRST_WORKER_METRICS_PORT = range(8080, 8085)
 
 WELCOME = """
   gateway    {gateway}   (OpenAI-compatible: base_url {gateway}/v1)
@@ -21,6 +21,7 @@ WELCOME = """
   Kafka      {kafka}
   Postgres   {postgres}
   logs       {logs}
+  metrics    {metrics}
 
   client key {client_key}
   admin key  {admin_key}
@@ -53,11 +54,16 @@ async def run_dev(*, workers: int, data: Path | None, stop: asyncio.Event) -> No
 
 
 async def _run(screen: Screen, workers: int, data: Path | None) -> None:
-    addresses = Addresses.free_or(DEV_ADDRESSES)
-    if addresses != DEV_ADDRESSES:
-        screen.say("the usual ports 8080–8082 are taken, so others are used: take care which one you ask")
+    usual = _usual_addresses(workers)
+    addresses = Addresses.free_or(usual)
+    if addresses != usual:
+        last = usual.worker_metrics_ports[-1]
+        screen.say(
+            f"of the usual ports {GATEWAY_PORT}–{last} one is taken, so others are used: "
+            "take care which one you ask"
+        )
     admin_key = _kept(data, "admin-key") or _keep(data, "admin-key", new_admin_key())
-    async with on_embedded_stack(screen.say, addresses, workers=workers, data=data, admin_key=admin_key) as (
+    async with on_embedded_stack(screen.say, addresses, data=data, admin_key=admin_key) as (
         product,
         stack,
     ):
@@ -76,12 +82,18 @@ async def _run(screen: Screen, workers: int, data: Path | None) -> None:
                 kafka=stack.bootstrap_servers,
                 postgres=connection_string(stack.database_url),
                 logs=product.place,
+                metrics="\n             ".join(product.addresses.metrics.values()),
                 client_key=client_key,
                 admin_key=product.admin_key,
             ),
             markup=False,
         )
         await asyncio.Event().wait()  # until cancelled
+
+
+def _usual_addresses(workers: int) -> Addresses:
+    of_workers = range(FIRST_WORKER_METRICS_PORT, FIRST_WORKER_METRICS_PORT + workers)
+    return Addresses(GATEWAY_PORT, API_PORT, PROVIDER_PORT, ROUTING_METRICS_PORT, tuple(of_workers))
 
 
 def _kept(data: Path | None, name: str) -> str | None:

@@ -35,17 +35,27 @@ class Addresses:
     gateway_port: int
     api_port: int
     provider_port: int
+    routing_metrics_port: int
+    worker_metrics_ports: tuple[int, ...]
+    """One for each worker process."""
 
     @classmethod
-    def free(cls) -> Self:
+    def free(cls, workers: int = 1) -> Self:
         """Addresses nobody listens on."""
-        return cls(free_port(), free_port(), free_port())
+        gateway, api, provider, routing, *of_workers = (free_port() for _ in range(4 + workers))
+        return cls(gateway, api, provider, routing, tuple(of_workers))
 
     @classmethod
     def free_or(cls, wanted: Addresses) -> Addresses:
         """``wanted`` where nobody listens on it yet, else free ones."""
-        ports = [wanted.gateway_port, wanted.api_port, wanted.provider_port]
-        return wanted if all(is_free(port) for port in ports) else cls.free()
+        ports = (wanted.gateway_port, wanted.api_port, wanted.provider_port, wanted.routing_metrics_port)
+        is_there = all(is_free(port) for port in (*ports, *wanted.worker_metrics_ports))
+        return wanted if is_there else cls.free(wanted.workers)
+
+    @property
+    def workers(self) -> int:
+        """How many worker processes there are."""
+        return len(self.worker_metrics_ports)
 
     @property
     def gateway(self) -> str:
@@ -61,6 +71,13 @@ class Addresses:
     def provider(self) -> str:
         """The simulated provider's base URL."""
         return f"http://127.0.0.1:{self.provider_port}"
+
+    @property
+    def metrics(self) -> dict[str, str]:
+        """Where each process shows its metrics, by the process's name."""
+        places = {"gateway": self.gateway_port, "api": self.api_port, "routing": self.routing_metrics_port}
+        places |= {f"worker-{number}": port for number, port in enumerate(self.worker_metrics_ports, 1)}
+        return {name: f"http://127.0.0.1:{port}/metrics" for name, port in places.items()}
 
 
 def new_admin_key() -> str:
@@ -82,7 +99,6 @@ class Product:
     say: Say
     addresses: Addresses = field(default_factory=Addresses.free)
     topic_prefix: str = ""
-    workers: int = 1
     settings: dict[str, str] = field(default_factory=dict)
     admin_key: str = field(default_factory=new_admin_key)
     supervisor: Supervisor = field(init=False)
@@ -125,6 +141,7 @@ class Product:
             "HEADGATE_GATEWAY_PORT": str(self.addresses.gateway_port),
             "HEADGATE_GATEWAY_STATE_DIR": str(self.place / "gateway"),
             "HEADGATE_PROVIDER_PORT": str(self.addresses.provider_port),
+            "HEADGATE_ROUTING_METRICS_PORT": str(self.addresses.routing_metrics_port),
             "SIMULATED_PROVIDER_KEY": PROVIDER_KEY,
             **self.settings,
         }
@@ -137,7 +154,13 @@ class Product:
     async def _start(self) -> None:
         migrate = self._process("migrate")
         await asyncio.to_thread(migrate.run_to_end, 60.0)
-        names = ["provider", "api", "routing", *(f"worker-{n + 1}" for n in range(self.workers)), "gateway"]
+        names = [
+            "provider",
+            "api",
+            "routing",
+            *(f"worker-{n + 1}" for n in range(self.addresses.workers)),
+            "gateway",
+        ]
         for name in names:
             self.supervisor.start(self._process(name))
         self._watching = asyncio.create_task(self.supervisor.watch())
@@ -153,12 +176,16 @@ class Product:
         self.health_key_path.write_text(f"{key}\n")
 
     def _process(self, name: str) -> ManagedProcess:
-        command = name.partition("-")[0]
+        command, _, number = name.partition("-")
+        environment = self.environment
+        if number:
+            port = self.addresses.worker_metrics_ports[int(number) - 1]
+            environment["HEADGATE_WORKER_METRICS_PORT"] = str(port)
         return ManagedProcess(
             name,
             [sys.executable, "-m", "services.cli.main", command],
             log_path=self.place / f"{name}.log",
-            env=self.environment,
+            env=environment,
         )
 
 
@@ -177,7 +204,6 @@ async def on_embedded_stack(
     say: Say,
     addresses: Addresses,
     *,
-    workers: int = 1,
     data: Path | None = None,
     admin_key: str | None = None,
 ) -> AsyncIterator[tuple[Product, Stack]]:
@@ -195,7 +221,6 @@ async def on_embedded_stack(
             place,
             say,
             addresses=addresses,
-            workers=workers,
             admin_key=admin_key or new_admin_key(),
         ) as product:
             yield product, stack

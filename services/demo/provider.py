@@ -97,7 +97,7 @@ class Provider:
 def _answer_of(call: Call, request: ProviderRequest, model: Model, *, filtered: bool) -> Answer:
     if call.surface is EMBEDDINGS:
         return Embeddings(model.name, request)
-    speech = speak(request, model.behaviour.tokens, filtered=filtered)
+    speech = speak(request, model.behaviour, filtered=filtered)
     if call.surface is RESPONSES:
         return ResponseAnswer(model.name, speech, request)
     completion = TextCompletion if call.surface is COMPLETIONS else ChatCompletion

@@ -62,6 +62,8 @@ class Behaviour(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     latency_sigma: float = 0.3
     token_ms: float = 0.0
     tokens: int = 16
+    cached_fraction: float = 0.0
+    """Of the prompt's tokens: what is said to have been in the provider's cache."""
     slow_ms: float = 1_000.0
 
 

@@ -93,7 +93,7 @@ class ResponseAnswer:
         speech = self._speech
         return {
             "input_tokens": speech.prompt_tokens,
-            "input_tokens_details": {"cached_tokens": 0},
+            "input_tokens_details": {"cached_tokens": speech.cached_tokens},
             "output_tokens": speech.tokens,
             "output_tokens_details": {"reasoning_tokens": 0},
             "total_tokens": speech.prompt_tokens + speech.tokens,

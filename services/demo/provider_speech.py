@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from services.demo.provider_behaviour import Behaviour
 from services.demo.provider_requests import ProviderRequest
 
 _TEXT = "the gate opens for water that runs clear and shuts before a flood comes through it"
@@ -22,6 +23,8 @@ class Speech:
     prompt_tokens: int
     function: str | None = None
     filtered: bool = False
+    cached_tokens: int = 0
+    """Of the prompt's."""
 
     @property
     def text(self) -> str:
@@ -34,26 +37,34 @@ class Speech:
         return len(self.pieces)
 
     @property
-    def usage(self) -> dict[str, int]:
+    def usage(self) -> dict[str, Any]:
         """As chat and text completions count."""
         return {
             "prompt_tokens": self.prompt_tokens,
+            "prompt_tokens_details": {"cached_tokens": self.cached_tokens},
             "completion_tokens": self.tokens,
             "total_tokens": self.prompt_tokens + self.tokens,
         }
 
 
-def speak(request: ProviderRequest, tokens: int, *, filtered: bool) -> Speech:
+def speak(request: ProviderRequest, behaviour: Behaviour, *, filtered: bool) -> Speech:
     """Return the answer to a request: the same words for the same number of tokens."""
     prompt_tokens = max(1, request.prompt_bytes // 4)
+    cached_tokens = int(prompt_tokens * behaviour.cached_fraction)
+    function, pieces = _say(request, behaviour.tokens)
     if filtered:
-        return Speech((), prompt_tokens, filtered=True)
+        function, pieces = None, ()
+    return Speech(pieces, prompt_tokens, function, filtered=filtered, cached_tokens=cached_tokens)
+
+
+def _say(request: ProviderRequest, tokens: int) -> tuple[str | None, tuple[str, ...]]:
+    """Return the function that is called, and what is said."""
     tool, schema = request.wanted_tool, request.wanted_schema
     if tool is not None:
-        return Speech(_json_for(tool.get("parameters") or {}), prompt_tokens, tool["name"])
+        return tool["name"], _json_for(tool.get("parameters") or {})
     if schema is not None:
-        return Speech(_json_for(schema), prompt_tokens)
-    return Speech(tuple(f"{_WORDS[i % len(_WORDS)]} " for i in range(tokens)), prompt_tokens)
+        return None, _json_for(schema)
+    return None, tuple(f"{_WORDS[i % len(_WORDS)]} " for i in range(tokens))
 
 
 def _json_for(schema: dict[str, Any]) -> tuple[str, ...]:

@@ -1,8 +1,4 @@
-"""What the gateway reads out of answers: token counts, and how the provider says it went.
-
-One shape covers all surfaces: whole answers, the chunks of chat and text completions, and the events of
-responses, which wrap the answer in ``response``.
-"""
+"""What the gateway reads out of answers: token counts, and how the provider says it went."""
 
 from __future__ import annotations
 
@@ -10,49 +6,32 @@ from typing import Any
 
 import msgspec
 
+from services.domain.events import LARGEST_AMOUNT
 from services.domain.status import OutcomeStatus, status_of_response
+from services.gateway.decoded import AnswerChoice, AnswerJson, Problem, Usage, decode_answer
 
 CONTENT_FILTER = "content_filter"
 _CALLERS_FAULTS = ("invalid_", "image_", "empty_image", "unsupported_", "failed_to_download")
 """How codes begin with which a response fails on account of what was asked."""
 
 
-class _Usage(msgspec.Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-
-
-class _Choice(msgspec.Struct):
-    finish_reason: str | None = None
-
-
-class _Problem(msgspec.Struct):
-    code: Any = None
-    reason: str | None = None
-
-
-class _Answer(msgspec.Struct):
-    type: str | None = None
-    code: Any = None
-    usage: _Usage | None = None
-    choices: list[_Choice] | None = None
-    error: _Problem | str | None = None
-    incomplete_details: _Problem | None = None
-    response: _Answer | None = None
-
-
-_decode = msgspec.json.Decoder(_Answer).decode
-
-
 class Reading:
     """What has been seen so far of one answer."""
 
-    __slots__ = ("_fault", "completion_tokens", "content_filtered", "error", "finished", "prompt_tokens")
+    __slots__ = (
+        "_fault",
+        "cached_tokens",
+        "completion_tokens",
+        "content_filtered",
+        "error",
+        "finished",
+        "prompt_tokens",
+    )
 
     def __init__(self) -> None:
         self.prompt_tokens: int | None = None
+        self.cached_tokens: int | None = None
+        """The part of the prompt's that the provider had in its cache: never more than those."""
         self.completion_tokens: int | None = None
         self.content_filtered = False
         self.error = False
@@ -64,7 +43,7 @@ class Reading:
     def read_whole(self, document: bytes) -> bool:
         """Read a whole answer; say whether it is JSON."""
         try:
-            self._take(_decode(document))
+            self._take(decode_answer(document))
         except msgspec.ValidationError:
             # JSON of another shape than expected is the provider's business.
             return True
@@ -78,7 +57,7 @@ class Reading:
         What is not understood changes nothing.
         """
         try:
-            answer = _decode(data)
+            answer = decode_answer(data)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return False
         self._take(answer)
@@ -92,31 +71,33 @@ class Reading:
             return OutcomeStatus.CALLER_ERROR if by_caller else OutcomeStatus.PROVIDER_ERROR
         return status
 
-    def _take(self, answer: _Answer) -> None:
+    def _take(self, answer: AnswerJson) -> None:
         if answer.usage is not None:
             self._count(answer.usage)
         if answer.choices:
             self._note_reasons(answer.choices)
         if answer.error is not None:
-            self._note_error(answer.error.code if isinstance(answer.error, _Problem) else None)
+            self._note_error(answer.error.code if isinstance(answer.error, Problem) else None)
         if answer.incomplete_details is not None and answer.incomplete_details.reason == CONTENT_FILTER:
             self.content_filtered = True
         if answer.type is not None:
             self._take_typed(answer)
 
-    def _take_typed(self, answer: _Answer) -> None:
+    def _take_typed(self, answer: AnswerJson) -> None:
         if answer.type == "error":
             self._note_error(answer.code)
         elif answer.response is not None:
             self._take(answer.response)
             self.finished = self.finished or answer.type in _TERMINAL
 
-    def _count(self, usage: _Usage) -> None:
+    def _count(self, usage: Usage) -> None:
         prompt, completion = usage.prompt_tokens, usage.completion_tokens
-        self.prompt_tokens = usage.input_tokens if prompt is None else prompt
-        self.completion_tokens = usage.output_tokens if completion is None else completion
+        self.prompt_tokens = _possible(usage.input_tokens if prompt is None else prompt)
+        self.completion_tokens = _possible(usage.output_tokens if completion is None else completion)
+        cached = _possible(_cached(usage.prompt_tokens_details or usage.input_tokens_details))
+        self.cached_tokens = None if cached is None else min(cached, self.prompt_tokens or 0)
 
-    def _note_reasons(self, choices: list[_Choice]) -> None:
+    def _note_reasons(self, choices: list[AnswerChoice]) -> None:
         for choice in choices:
             if choice.finish_reason is not None:
                 self.finished = True
@@ -129,6 +110,16 @@ class Reading:
             self._fault = code
         if code == CONTENT_FILTER:
             self.content_filtered = True
+
+
+def _possible(tokens: int | None) -> int | None:
+    """Return the nearest number that can be counted to what a provider says."""
+    return None if tokens is None else min(max(tokens, 0), LARGEST_AMOUNT)
+
+
+def _cached(details: Any) -> int | None:
+    tokens = details.get("cached_tokens") if isinstance(details, dict) else None
+    return tokens if isinstance(tokens, int) else None
 
 
 _TERMINAL = frozenset({"response.completed", "response.incomplete", "response.failed"})

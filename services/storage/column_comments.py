@@ -55,7 +55,7 @@ COLUMN_COMMENTS: dict[str, dict[str, str]] = {
         "experiment_id": _EXPERIMENT_ID + " Assignment is salted with it.",
         "key": "The experiment's name for people.",
         "route_key": "The route whose traffic it splits.",
-        "kind": "'canary' or 'ab_test'.",
+        "kind": "'canary', 'ab_test', 'shadow' or 'blue_green'.",
         "status": "'draft', 'running', 'paused', and finally 'stopped'.",
         "conclusion": "How it ended: 'promoted', 'rolled_back' or 'inconclusive'.",
         "definition": "The definition as its team gave it: variants, metrics, guardrails, plan.",
@@ -169,6 +169,18 @@ COLUMN_COMMENTS: dict[str, dict[str, str]] = {
         "attribute": "The attribute, as the experiment declares it.",
         "value": "A value that has a segment of its own.",
         "first_seen_at": "When the value was first seen.",
+    },
+    "endpoint_prices": {
+        "endpoint_key": "The endpoint.",
+        "config_timeline": "With config_counter: the endpoint's configuration that brought them.",
+        "config_counter": "Higher is newer, within one timeline of the database.",
+        "effective_at": "From when on. A gateway has them a moment later, and then counts with them.",
+        "input_per_million": "Dollars for a million prompt tokens. NULL: from then on there are no prices.",
+        "cached_input_per_million": (
+            "Dollars for a million of those that the provider had in its cache. NULL: as the others."
+        ),
+        "output_per_million": "Dollars for a million completion tokens.",
+        "actor": "Who set them.",
     },
     "experiment_results": _RESULTS,
     "experiment_results_history": {

@@ -36,6 +36,10 @@ RELATIONS = (
     "segment_values",
     "experiment_counts",
     "route_counts",
+    "cost_by_day",
+    "usage_by_key",
+    "shadow_cost_by_day",
+    "endpoint_prices",
 )
 """Its tables and views, in the order in which one meets them."""
 

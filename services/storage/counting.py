@@ -19,8 +19,11 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.storage import arrays
+from services.storage.arrays import insert
 from services.storage.claims import Fenced, UnitChunk
 from services.storage.exposures import Exposure, copy_exposures
+from services.storage.usage import KeyUse, UsageCount, add_usage, mark_used
 
 REFUSED_CLASSES = frozenset({"22", "23", "54"})
 """SQLSTATE classes of values that Postgres will never take: data, integrity, program limit."""
@@ -127,6 +130,8 @@ class Flush:
     experiments: list[ExperimentCount] = field(default_factory=list)
     routes: list[RouteCount] = field(default_factory=list)
     quality: list[QualityCount] = field(default_factory=list)
+    usage: list[UsageCount] = field(default_factory=list)
+    keys_used: list[KeyUse] = field(default_factory=list)
 
 
 async def write(connection: AsyncConnection, flush: Flush) -> None:
@@ -137,17 +142,19 @@ async def write(connection: AsyncConnection, flush: Flush) -> None:
 
 async def write_values(connection: AsyncConnection, flush: Flush) -> None:
     """Write all of a flush but the partitions' progress."""
-    await _insert(connection, _GATEWAYS, flush.gateways, topic=flush.topic)
+    await insert(connection, _GATEWAYS, flush.gateways, topic=flush.topic)
     await _write_units(connection, flush)
     await copy_exposures(connection, flush.exposures)
-    await _insert(connection, _EXPERIMENTS, sorted(flush.experiments))
-    await _insert(connection, _ROUTES, sorted(flush.routes))
+    await add_usage(connection, flush.usage)
+    await insert(connection, _EXPERIMENTS, sorted(flush.experiments))
+    await insert(connection, _ROUTES, sorted(flush.routes))
     await add_quality(connection, flush.quality)
+    await mark_used(connection, flush.keys_used)
 
 
 async def add_quality(connection: AsyncConnection, counts: Sequence[QualityCount]) -> None:
     """Add to what was noticed about the data, always in the same order: nobody waits in a circle."""
-    await _insert(connection, _QUALITY, sorted(counts))
+    await insert(connection, _QUALITY, sorted(counts))
 
 
 def is_refusal(error: Exception) -> bool:
@@ -196,17 +203,18 @@ _GATEWAYS = sa.text("""
 """)
 
 _UNITS = sa.text("""
-    INSERT INTO unit_chunks (topic, partition, experiment_id, phase, event, chunk, units)
+    INSERT INTO unit_chunks AS u (topic, partition, experiment_id, phase, event, chunk, units)
     SELECT :topic, d.partition, d.experiment_id, d.phase, d.event, d.chunk,
         substr(CAST(:packed AS bytea), d.packed_from, d.packed_length)
     FROM unnest(
         CAST(:c0 AS int[]), CAST(:c1 AS uuid[]), CAST(:c2 AS int[]), CAST(:c3 AS text[]),
         CAST(:c4 AS int[]), CAST(:c5 AS int[]), CAST(:c6 AS int[])
     ) AS d(partition, experiment_id, phase, event, chunk, packed_from, packed_length)
-    ON CONFLICT (topic, partition, experiment_id, phase, event, chunk) DO UPDATE SET units = excluded.units
+    ON CONFLICT (topic, partition, experiment_id, phase, event, chunk) DO UPDATE SET
+        units = u.units || excluded.units
 """)
 
-CHUNKS_AT_ONCE = 512
+CHUNKS_AT_ONCE = 4_096
 
 _EXPERIMENT_KEY = ("experiment_id", "phase", "tick", "treatment_share_bp", "role", "variant_index")
 _EXPERIMENT_SUMS = ExperimentCount._fields[len(_EXPERIMENT_KEY) :]
@@ -253,7 +261,7 @@ async def _advance(connection: AsyncConnection, flush: Flush) -> None:
         advance._replace(caught_up_at=None if advance.caught_up_at is None else now - advance.caught_up_at)
         for advance in flush.advances
     ]
-    result = await connection.execute(_ADVANCE, {"topic": flush.topic, **_columns(rows)})
+    result = await connection.execute(_ADVANCE, {"topic": flush.topic, **arrays.columns(rows)})
     if result.rowcount != len(rows):
         raise Fenced(
             f"{len(rows) - result.rowcount} of {len(rows)} partitions have been claimed by another worker"
@@ -261,7 +269,7 @@ async def _advance(connection: AsyncConnection, flush: Flush) -> None:
 
 
 async def _write_units(connection: AsyncConnection, flush: Flush) -> None:
-    """Write chunks, packed into one value: the driver would escape each of an array's."""
+    """Add to chunks, packed into one value: the driver would escape each of an array's."""
     for start in range(0, len(flush.units), CHUNKS_AT_ONCE):
         chunks = flush.units[start : start + CHUNKS_AT_ONCE]
         lengths = [len(one.units) for one in chunks]
@@ -270,27 +278,4 @@ async def _write_units(connection: AsyncConnection, flush: Flush) -> None:
             (*one[:-1], start, length) for one, start, length in zip(chunks, starts, lengths, strict=True)
         ]
         packed = b"".join([one.units for one in chunks])
-        await _insert(connection, _UNITS, rows, topic=flush.topic, packed=packed)
-
-
-async def _insert(
-    connection: AsyncConnection,
-    statement: sa.TextClause,
-    rows: Sequence[tuple[object, ...]],
-    **fixed: str | bytes,
-) -> None:
-    if rows:
-        columns = enumerate(zip(*rows, strict=True))
-        values = {f"c{index}": _array(column) for index, column in columns}
-        await connection.execute(statement, {**fixed, **values})
-
-
-def _columns(rows: Sequence[tuple[object, ...]]) -> dict[str, list[object]]:
-    return {f"c{index}": list(column) for index, column in enumerate(zip(*rows, strict=True))}
-
-
-def _array(column: tuple[object, ...]) -> object:
-    """Return a column as a parameter: unless it is text, as the text of an array, which is made faster."""
-    if isinstance(column[0], int | UUID):
-        return "{" + ",".join(map(str, column)) + "}"
-    return list(column)
+        await insert(connection, _UNITS, rows, topic=flush.topic, packed=packed)

@@ -67,6 +67,20 @@ endpoints = sa.Table(
     comment="Provider deployments. Secrets are references (env:, file:, command:), never values.",
 )
 
+endpoint_prices = sa.Table(
+    "endpoint_prices",
+    metadata,
+    sa.Column("endpoint_key", sa.Text, primary_key=True),
+    sa.Column("config_timeline", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("config_counter", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("effective_at", sa.TIMESTAMP(timezone=True), nullable=False),
+    sa.Column("input_per_million", sa.Float(53)),
+    sa.Column("cached_input_per_million", sa.Float(53)),
+    sa.Column("output_per_million", sa.Float(53)),
+    sa.Column("actor", sa.Text, nullable=False),
+    comment="What each endpoint's tokens cost from when on, append-only: a row for each change.",
+)
+
 variants = sa.Table(
     "variants",
     metadata,
@@ -87,6 +101,7 @@ routes = sa.Table(
     sa.Column("allocation_version", sa.BigInteger, nullable=False),
     sa.Column("limits", pg.JSONB(none_as_null=True)),
     sa.Column("unit_limits", pg.JSONB(none_as_null=True)),
+    sa.Column("record_content", sa.Boolean, nullable=False, server_default=sa.false()),
     _utc("created_at", now=True),
     _utc("updated_at", now=True),
     comment="The names clients put in `model`. allocation_version guards every change.",
@@ -289,15 +304,15 @@ credentials = sa.Table(
     sa.Column("routes", pg.ARRAY(sa.Text)),
     sa.Column("scopes", pg.ARRAY(sa.Text), nullable=False, server_default=sa.text("'{}'")),
     sa.Column("role", sa.Text, nullable=False, server_default=sa.text("'client'")),
-    sa.Column("team_key", sa.Text, sa.ForeignKey("teams.key")),
+    sa.Column("team_key", sa.Text, sa.ForeignKey("teams.key"), index=True),
     _utc("created_at", now=True),
     _utc("expires_at", nullable=True),
     _utc("revoked_at", nullable=True),
     _utc("last_used_at", nullable=True),
-    sa.Column("rotated_from", sa.Text),
+    sa.Column("rotated_from", sa.Text, index=True),
     sa.Column("limits", pg.JSONB(none_as_null=True)),
     sa.CheckConstraint("role IN ('client', 'viewer', 'editor', 'admin')", name="role"),
-    comment="Clients' keys, as SHA-256 hashes.",
+    comment="Keys of clients and of people, as SHA-256 hashes.",
 )
 
 audit = sa.Table(
@@ -420,6 +435,29 @@ route_counts = sa.Table(
     _count("prompt_tokens"),
     _count("completion_tokens"),
     comment="Counts of all traffic by route, variant and minute, whether or not an experiment runs.",
+)
+
+usage = sa.Table(
+    "usage",
+    metadata,
+    sa.Column("day", sa.Date, primary_key=True),
+    sa.Column("route_key", sa.Text, primary_key=True),
+    sa.Column("variant_key", sa.Text, primary_key=True),
+    sa.Column("team_key", sa.Text, primary_key=True),
+    sa.Column("key_id", sa.Text, primary_key=True),
+    sa.Column("partition", sa.Integer, primary_key=True, autoincrement=False),
+    _count("requests"),
+    _count("errors"),
+    _count("prompt_tokens"),
+    _count("cached_tokens"),
+    _count("completion_tokens"),
+    _count("cost_nanos"),
+    _count("unpriced_requests"),
+    sa.Column("last_tick", sa.BigInteger, nullable=False),
+    comment=(
+        "Who used how much, by UTC day and the partition that counted it; cost in billionths of a dollar. "
+        "The views cost_by_day and usage_by_key add it up."
+    ),
 )
 
 exposures = sa.Table(
@@ -635,6 +673,19 @@ shadow_coverage = sa.Table(
     comment=(
         "What became of the requests that each gateway sampled for a shadow: sampled, compared, failed, "
         "shed_<reason>; and cost_nanos, what the shadow's answers cost."
+    ),
+)
+
+shadow_sums = sa.Table(
+    "shadow_sums",
+    metadata,
+    sa.Column("experiment_id", sa.Uuid, primary_key=True),
+    sa.Column("phase", sa.Integer, primary_key=True),
+    sa.Column("bucket", sa.SmallInteger, primary_key=True),
+    sa.Column("sums", pg.JSONB, nullable=False),
+    comment=(
+        "What the comparisons of a shadow come to, by analysis bucket, kept when they are deleted some "
+        "time after its end."
     ),
 )
 
