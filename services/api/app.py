@@ -23,20 +23,23 @@ from services.api import (
     health,
     keys,
     metrics,
+    monitoring,
     results,
     routes,
     shadow_comparisons,
+    teams,
     trail,
+    usage,
     variants,
     verbs,
     webhooks,
 )
+from services.api.callers import Callers, check_somebody_may_come_in
 from services.api.guard import Guard, bearer
 from services.api.health_checker import HealthChecker
 from services.api.openapi import document
 from services.api.problems import add_problem_handlers
 from services.api.settings import ApiSettings
-from services.domain.errors import InvalidDefinition
 from services.storage.session import create_engine
 from services.storage.settings import DatabaseSettings
 
@@ -44,7 +47,8 @@ logger = logging.getLogger(__name__)
 
 DESCRIPTION = """
 Define endpoints, variants, routes, metrics and experiments; start, pause, promote and roll back; see what an
-experiment is waiting for, and what it found. Every address under `/v1` takes the admin key as a bearer token.
+experiment is waiting for, and what it found. Every address under `/v1` takes a key as a bearer token, and
+says which role the key must have: `viewer`, `editor` or `admin`.
 
 - Every error is `application/problem+json`, and its `detail` says what to do.
 - What is shown of one thing has an `ETag`. Sent back as `If-Match`, a change is done only to what was seen.
@@ -54,13 +58,7 @@ experiment is waiting for, and what it found. Every address under `/v1` takes th
 
 
 def create_app(settings: ApiSettings, engine: AsyncEngine) -> FastAPI:
-    """Return the application. Raises InvalidDefinition where no admin key is set."""
-    admin_key = settings.admin_key.get_secret_value()
-    if not admin_key:
-        raise InvalidDefinition(
-            "HEADGATE_ADMIN_KEY",
-            "is not set; set it to a long random string, as whoever has it controls all traffic",
-        )
+    """Return the application."""
     app = FastAPI(
         title="Headgate control plane",
         version=version("headgate"),
@@ -70,9 +68,12 @@ def create_app(settings: ApiSettings, engine: AsyncEngine) -> FastAPI:
     )
     app.state.engine = engine
     app.state.health_checker = HealthChecker(settings)
-    app.add_middleware(Guard, admin_key=admin_key)
+    app.add_middleware(Guard, callers=Callers(settings.admin_key.get_secret_value(), engine))
+    app.state.metrics = monitoring.ApiMetrics()
+    app.add_middleware(monitoring.Observed, metrics=app.state.metrics)
     add_problem_handlers(app)
     app.include_router(health.router)
+    app.include_router(monitoring.router)
     app.include_router(documentation.router)
     for resource in (
         endpoints,
@@ -86,9 +87,11 @@ def create_app(settings: ApiSettings, engine: AsyncEngine) -> FastAPI:
         blue_green_verbs,
         results,
         shadow_comparisons,
+        teams,
         keys,
         trail,
         decisions,
+        usage,
         webhooks,
     ):
         app.include_router(resource.router, dependencies=[Depends(bearer)])
@@ -97,9 +100,10 @@ def create_app(settings: ApiSettings, engine: AsyncEngine) -> FastAPI:
 
 
 async def serve(settings: ApiSettings, database: DatabaseSettings, stop: asyncio.Event) -> None:
-    """Serve until ``stop`` is set."""
+    """Serve until ``stop`` is set. Raises InvalidDefinition where nobody could come in."""
     engine = create_engine(database, application_name="headgate-api")
     try:
+        await check_somebody_may_come_in(settings.admin_key.get_secret_value(), engine)
         app = create_app(settings, engine)
         config = uvicorn.Config(
             app,

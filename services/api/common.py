@@ -8,19 +8,18 @@ from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.api.views import Problem
-from services.domain.configuration import Config
+from services.domain.configuration import Config, config_key
 from services.domain.errors import Conflict
 from services.messaging.records import config_record
+from services.messaging.topics import CONFIG
 from services.storage import configuration, outbox
-
-ADMIN = "admin"
-"""The actor of whatever is done with the admin key."""
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": description}
     for status, description in {
         400: "what was sent cannot be read",
-        401: "the admin key is missing or wrong",
+        401: "the key is missing, unknown, expired or revoked",
+        403: "the key's role is too low; `detail` says which one is needed",
         404: "there is no such thing",
         409: "the present state does not allow it; `detail` says what to do",
         412: "it is not as `If-Match` says: GET it again, and send the change with its new ETag",
@@ -53,6 +52,11 @@ async def publish(connection: AsyncConnection, state: Config) -> None:
             f"bytes, and {MAX_STATE_BYTES:,} is the most; shorten them, or test fewer variants at once"
         )
     await outbox.add(connection, topic, key, value)
+
+
+async def unpublish(connection: AsyncConnection, state: Config) -> None:
+    """Make the gateways forget a state once the transaction commits."""
+    await outbox.add(connection, CONFIG.name, config_key(state).encode(), None)
 
 
 async def publish_route(connection: AsyncConnection, route_key: str) -> None:

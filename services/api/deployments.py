@@ -142,7 +142,7 @@ class Deployments:
     async def _apart(self, transaction: Transaction) -> AsyncIterator[Transaction]:
         """A transaction beside the request's: what is written in it stays, whatever the request comes to."""
         async with self.engine.begin() as connection:
-            yield Transaction(connection, actor=transaction.actor, if_match=transaction.if_match)
+            yield Transaction(connection, caller=transaction.caller, if_match=transaction.if_match)
 
 
 def _deployments(request: Request) -> Deployments:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -50,6 +51,21 @@ async def drafted(connection: AsyncConnection, body: NewBody) -> Experiment:
     )
 
 
+async def redrafted(connection: AsyncConnection, draft: Experiment, body: NewBody) -> Experiment:
+    """Return the draft as it is asked for now. Raises InvalidDefinition as ``drafted`` does."""
+    lasting = {
+        "key": (body.key, draft.key),
+        "route": (body.route, draft.route_key),
+        "kind": (body.kind, draft.kind),
+    }
+    for field, (asked, has) in lasting.items():
+        if asked != has:
+            problem = f"is {asked!r}, but the draft's is {has!r} and stays; draft another experiment"
+            raise InvalidDefinition(field, problem)
+    asked_for = await drafted(connection, body)
+    return replace(asked_for, experiment_id=draft.experiment_id, created_at=draft.created_at)
+
+
 async def _route(connection: AsyncConnection, key: str) -> Route:
     try:
         return await routes.get(connection, key)
@@ -83,6 +99,12 @@ async def _shadow(connection: AsyncConnection, body: NewShadow, route: Route) ->
     definition = body.definition
     check_shadow(definition, control=route.allocation.stable)
     await _check_variants(connection, {"treatment": definition.treatment})
+    if definition.keep_text and not route.record_content:
+        raise InvalidDefinition(
+            "keep_text",
+            f"route {route.key!r} does not allow prompts and answers to be kept; an admin can change that "
+            f"with PUT /v1/routes/{route.key}/recording",
+        )
     if definition.cost_limit_per_hour is not None:
         await _check_prices(connection, definition.treatment)
     return definition

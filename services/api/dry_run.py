@@ -13,10 +13,11 @@ from services.api.common import PROBLEMS
 from services.api.drafting import NewBody, drafted
 from services.api.dry_run_views import Detectable, DryRun, Obstacle, TrafficSeen
 from services.api.experiment_bodies import NewExperiment
+from services.api.roles import takes
 from services.api.transactions import Creating, Route
 from services.domain.errors import Conflict, InvalidDefinition
 from services.domain.experiment import Experiment
-from services.storage import experiments, route_traffic
+from services.storage import endpoints, experiments, route_traffic, variants
 from services.storage.route_traffic import RouteTraffic
 
 router = APIRouter(prefix="/v1/experiments", tags=["experiments"], responses=PROBLEMS, route_class=Route)
@@ -25,6 +26,7 @@ LOOK_BACK_MINUTES = 24 * 60
 
 
 @router.post("/dry-run")
+@takes("viewer")
 async def dry_run(body: NewExperiment, transaction: Creating) -> DryRun:
     """Say what the experiment would do, how soon it could find what on the traffic of the last 24 hours, and
     what is wrong with it. The body is the one that would create it; nothing is changed."""
@@ -36,7 +38,7 @@ async def dry_run(body: NewExperiment, transaction: Creating) -> DryRun:
         return _nothing_to_foretell(obstacle)
     seen = await route_traffic.recent(connection, experiment.route_key, minutes=LOOK_BACK_MINUTES)
     obstacles = await _obstacles(connection, body, experiment)
-    return _foretold(experiment, seen, obstacles)
+    return _foretold(experiment, seen, obstacles, await _unpriced(connection, experiment))
 
 
 async def _obstacles(connection: AsyncConnection, body: NewBody, experiment: Experiment) -> list[Obstacle]:
@@ -51,6 +53,13 @@ async def _obstacles(connection: AsyncConnection, body: NewBody, experiment: Exp
     return found
 
 
+async def _unpriced(connection: AsyncConnection, experiment: Experiment) -> list[str]:
+    """Return the variants of which no endpoint has prices."""
+    priced = {one.key for one in await endpoints.listing(connection) if one.prices is not None}
+    found = await variants.by_keys(connection, experiment.variant_keys)
+    return [key for key in experiment.variant_keys if not priced.intersection(found[key].endpoint_keys)]
+
+
 def _nothing_to_foretell(obstacle: Obstacle) -> DryRun:
     return DryRun(
         could_be_created=False,
@@ -63,7 +72,9 @@ def _nothing_to_foretell(obstacle: Obstacle) -> DryRun:
     )
 
 
-def _foretold(experiment: Experiment, seen: RouteTraffic, obstacles: list[Obstacle]) -> DryRun:
+def _foretold(
+    experiment: Experiment, seen: RouteTraffic, obstacles: list[Obstacle], unpriced: list[str]
+) -> DryRun:
     traffic = planning.Traffic.of(seen)
     would: Iterable[str]
     warnings: Iterable[str]
@@ -82,8 +93,8 @@ def _foretold(experiment: Experiment, seen: RouteTraffic, obstacles: list[Obstac
     else:
         test = experiment.ab_test
         would = foretelling.ab_test_would(test)
-        warnings = foretelling.ab_test_warnings(test, traffic)
-        detectable = planning.ab_test_plan(test, traffic)
+        warnings = foretelling.ab_test_warnings(test, traffic, unpriced)
+        detectable = planning.ab_test_plan(test, traffic, unpriced)
     return DryRun(
         could_be_created=all(obstacle.blocks != "create" for obstacle in obstacles),
         could_be_started=not obstacles,

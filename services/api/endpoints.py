@@ -9,21 +9,25 @@ from fastapi import APIRouter
 
 from services.api.common import PROBLEMS, Database, publish
 from services.api.paging import Paged, Prefix
-from services.api.schemas import EndpointBody, NewEndpoint, VerbBody
+from services.api.roles import takes
+from services.api.schemas import EndpointBody, NewEndpoint, PricesBody, VerbBody
 from services.api.transactions import Acting, Changing, Creating, Route, Transaction
+from services.api.usage_views import PriceChangeView
 from services.api.views import EndpointView, Items
-from services.domain.configuration import EndpointConfig
-from services.storage import audit, configuration, endpoints
+from services.domain.configuration import ConfigVersion, EndpointConfig
+from services.storage import audit, configuration, endpoint_prices, endpoints
 
 router = APIRouter(prefix="/v1/endpoints", tags=["endpoints"], responses=PROBLEMS, route_class=Route)
 
 
 @router.post("", status_code=201)
+@takes("admin")
 async def create_endpoint(body: NewEndpoint, transaction: Creating) -> EndpointView:
     """Create an endpoint. Its secret is a reference; gateways look it up where they run."""
     connection = transaction.connection
     endpoint = body.config(body.key, await configuration.next_version(connection))
     await endpoints.create(connection, endpoint)
+    await endpoint_prices.record(connection, None, endpoint, actor=transaction.actor)
     await publish(connection, endpoint)
     await audit.record(
         connection,
@@ -51,13 +55,36 @@ async def show_endpoint(key: str, database: Database) -> EndpointView:
 
 
 @router.put("/{key}")
+@takes("admin")
 async def replace_endpoint(key: str, body: EndpointBody, transaction: Changing) -> EndpointView:
     """Replace an endpoint's definition, for all variants that ask it. One that is drained stays drained."""
+    body.check_key(key)
     before = await _seen(transaction, key)
     defined = body.config(key, await configuration.next_version(transaction.connection))
     after = msgspec.structs.replace(defined, drained=before.drained)
     await _change(transaction, "replace", before, after)
     return EndpointView.of(after)
+
+
+@router.put("/{key}/prices")
+@takes("admin")
+async def set_prices(key: str, body: PricesBody, transaction: Changing) -> EndpointView:
+    """Set what an endpoint's tokens cost from now on, and nothing else. What was counted stays as it is."""
+    before = await _seen(transaction, key)
+    version = await configuration.next_version(transaction.connection)
+    after = msgspec.structs.replace(before, prices=body.prices(), version=version)
+    await _change(transaction, "set_prices", before, after)
+    return EndpointView.of(after)
+
+
+@router.get("/{key}/prices")
+async def list_prices(key: str, database: Database, paging: Paged) -> Items[PriceChangeView]:
+    """List what an endpoint's tokens cost and from when on, newest first."""
+    page = paging.page(ConfigVersion)
+    async with database.connect() as connection:
+        await endpoints.get(connection, key)
+        found = await endpoint_prices.page(connection, key, page)
+    return paging.items(found, PriceChangeView.of)
 
 
 @router.post("/{key}/drain")
@@ -97,6 +124,7 @@ async def _change(
     reason: str | None = None,
 ) -> None:
     await endpoints.update(transaction.connection, after)
+    await endpoint_prices.record(transaction.connection, before, after, actor=transaction.actor)
     await publish(transaction.connection, after)
     await audit.record(
         transaction.connection,

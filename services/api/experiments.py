@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
+import msgspec
 from fastapi import APIRouter
 
 from services.api.common import PROBLEMS, Database
-from services.api.drafting import drafted
+from services.api.drafting import drafted, redrafted
 from services.api.experiment_bodies import NewExperiment
 from services.api.experiment_views import ExperimentView
 from services.api.paging import Paged
-from services.api.transactions import Creating, Route
+from services.api.transactions import Changing, Creating, Route, Transaction
 from services.api.views import DecisionView, Items
 from services.api.waiting import view_experiment
-from services.domain.experiment import ExperimentKind, ExperimentStatus
-from services.storage import audit, decisions, experiments
+from services.domain.experiment import Experiment, ExperimentKind, ExperimentStatus
+from services.domain.lifecycle import check_draft
+from services.storage import audit, configuration, decisions, experiments, routes
 
 router = APIRouter(prefix="/v1/experiments", tags=["experiments"], responses=PROBLEMS, route_class=Route)
 
@@ -60,6 +63,41 @@ async def show_experiment(key: str, database: Database) -> ExperimentView:
         return await view_experiment(connection, await experiments.get(connection, key))
 
 
+@router.put("/{key}")
+async def replace_experiment(key: str, body: NewExperiment, transaction: Changing) -> ExperimentView:
+    """Replace a draft's definition. Its key, route and kind stay; once it is started, everything does."""
+    connection = transaction.connection
+    draft = await _draft(transaction, key, "replace")
+    experiment = await redrafted(connection, draft, body)
+    await experiments.redefine(connection, experiment)
+    await audit.record(
+        connection,
+        actor=transaction.actor,
+        action="replace",
+        subject=f"experiment/{key}",
+        before=_plain(draft),
+        after=_plain(experiment),
+    )
+    return await view_experiment(connection, experiment)
+
+
+@router.delete("/{key}")
+async def delete_experiment(key: str, transaction: Changing) -> ExperimentView:
+    """Delete a draft, and return what it was. Its key may be used again. What was started stays on record."""
+    connection = transaction.connection
+    draft = await _draft(transaction, key, "delete")
+    view = await view_experiment(connection, draft)
+    await experiments.delete(connection, draft.experiment_id)
+    await audit.record(
+        connection,
+        actor=transaction.actor,
+        action="delete",
+        subject=f"experiment/{key}",
+        before=_plain(draft),
+    )
+    return view
+
+
 @router.get("/{key}/decisions")
 async def list_decisions(key: str, database: Database, paging: Paged) -> Items[DecisionView]:
     """List what was decided about an experiment, newest first, with the evidence."""
@@ -68,3 +106,25 @@ async def list_decisions(key: str, database: Database, paging: Paged) -> Items[D
         page = paging.page(tuple[datetime, UUID])
         found = await decisions.page(connection, page, experiment_id=experiment.experiment_id)
     return paging.items(found, DecisionView.of)
+
+
+async def _draft(transaction: Transaction, key: str, what: str) -> Experiment:
+    """Return the draft as the caller has seen it, with its route held: nobody starts it meanwhile."""
+    connection = transaction.connection
+    await configuration.hold_variants(connection)
+    found = await experiments.get(connection, key)
+    await routes.get(connection, found.route_key, lock=True)
+    # Read again: whoever held the route before us may have started or deleted it.
+    draft = await experiments.get(connection, key)
+    if transaction.if_match is not None:
+        transaction.check_seen(await view_experiment(connection, draft))
+    check_draft(what, draft)
+    return draft
+
+
+def _plain(experiment: Experiment) -> dict[str, Any]:
+    return {
+        "kind": experiment.kind,
+        "route": experiment.route_key,
+        "definition": msgspec.to_builtins(experiment.definition),
+    }

@@ -15,9 +15,11 @@ from pydantic import BaseModel, TypeAdapter
 from services.api.experiment_bodies import NewExperiment
 from services.api.metric_bodies import NewMetric
 from services.api.schemas import NewEndpoint, NewRoute, NewVariant
+from services.api.team_bodies import NewTeam
 from services.api.webhook_bodies import NewWebhook
 
 MODELS: Mapping[str, type[BaseModel]] = {
+    "team": NewTeam,
     "endpoint": NewEndpoint,
     "variant": NewVariant,
     "route": NewRoute,
@@ -33,9 +35,10 @@ BODIES: Mapping[str, TypeAdapter[Any]] = {
 """What creates each kind."""
 
 _TITLES: Mapping[str, str] = {
+    "team": "Who keys belong to, and what they may use together",
     "endpoint": "A provider deployment",
     "variant": "A configuration to serve",
-    "route": "A name that clients put in `model`, and the variant that serves it at first",
+    "route": "A name that clients put in `model`, the variant that serves it at first, and its limits",
     "metric": "What can be measured",
     "experiment": "A controlled change on a route",
     "webhook": "Who is told of decisions and changes",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
-from services.api.planning import Traffic, duration
+from services.api.planning import Traffic, duration, measures_cost, no_prices
 from services.domain.ab_test import ABTestDefinition
 from services.domain.experiment import CanaryDefinition, SequentialPolicy
 from services.domain.policy import point_name
@@ -90,8 +90,13 @@ def canary_warnings(definition: CanaryDefinition, traffic: Traffic) -> Iterator[
         yield "the windowed rule has no guaranteed rate of false alarms (docs/decisions/0007)"
 
 
-def ab_test_warnings(definition: ABTestDefinition, traffic: Traffic) -> Iterator[str]:
-    """Return what makes the test slower, or less sure, than its team may think."""
+def ab_test_warnings(
+    definition: ABTestDefinition, traffic: Traffic, unpriced: Collection[str] = ()
+) -> Iterator[str]:
+    """Return what makes the test slower, or less sure, than its team may think.
+
+    ``unpriced`` are the variants of which no endpoint has prices.
+    """
     rate = traffic.requests_per_second * definition.traffic_share
     if not rate:
         yield "the route had no traffic lately; a test finds nothing without any"
@@ -102,10 +107,10 @@ def ab_test_warnings(definition: ABTestDefinition, traffic: Traffic) -> Iterator
                 f"{variant.key!r} gets some {expected:,.0f} units by the planned end, and minimum_units is "
                 f"{definition.minimum_units:,}"
             )
-    sources = {metric.source for metric in definition.metrics if metric.key in definition.goals}
-    if "cost" in sources:
-        yield "cost is only known of endpoints that have prices"
-    if any(source.startswith("feedback:") for source in sources):
+    goals = [definition.metric(key) for key in definition.goals]
+    if any(map(measures_cost, goals)):
+        yield no_prices(unpriced) if unpriced else "cost is only known of endpoints that have prices"
+    if any(metric.source.startswith("feedback:") for metric in goals):
         yield (
             "a goal waits for feedback: it is only known of requests that somebody reports on, and what is "
             "foretold takes everybody to report"

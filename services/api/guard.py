@@ -1,29 +1,32 @@
-"""What every request must pass before anything of it is read: the admin key, and a limit on its size."""
+"""What every request must pass before anything of it is read: a key that is known, and a limit on its size.
+
+What the key's role allows is for each address to say (``services.api.roles``).
+"""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-
+import sqlalchemy as sa
+from fastapi import Request
 from fastapi.security import HTTPBearer
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.api.problems import problem
+from services.api.callers import Caller, Callers
+from services.api.problems import on_database_away, problem
 from services.domain.errors import HeadgateError, PayloadTooLarge, Unauthorized
 
 MAX_BODY_BYTES = 1024 * 1024
 PROTECTED = "/v1/"
 
 # Tells the OpenAPI document how to authenticate; the guard below does it.
-bearer = HTTPBearer(auto_error=False, scheme_name="admin key")
+bearer = HTTPBearer(auto_error=False, scheme_name="key")
 
 
 class Guard:
     """ASGI middleware. Outside it there are only the health checks and the documentation."""
 
-    def __init__(self, app: ASGIApp, *, admin_key: str) -> None:
+    def __init__(self, app: ASGIApp, *, callers: Callers) -> None:
         self._app = app
-        self._expected = _digest(admin_key.encode())
+        self._callers = callers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer it with a problem."""
@@ -31,18 +34,17 @@ class Guard:
             await self._app(scope, receive, send)
             return
         try:
-            self._check_key(scope)
+            caller = await self._callers.by_key(_key(scope))
             self._check_length(scope)
         except HeadgateError as error:
             await _refuse(error, scope, receive, send)
             return
+        except sa.exc.OperationalError as error:
+            response = await on_database_away(Request(scope), error)
+            await response(scope, receive, send)
+            return
+        scope.setdefault("state", {})["caller"] = caller
         await self._app(scope, _limited(receive), _not_stored(send))
-
-    def _check_key(self, scope: Scope) -> None:
-        scheme, _, key = _header(scope, b"authorization").partition(b" ")
-        # Digests of equal length: the comparison's time says nothing about the key.
-        if scheme.lower() != b"bearer" or not hmac.compare_digest(_digest(key.strip()), self._expected):
-            raise Unauthorized("send `Authorization: Bearer <the admin key>`; HEADGATE_ADMIN_KEY holds it")
 
     def _check_length(self, scope: Scope) -> None:
         length = _header(scope, b"content-length")
@@ -50,8 +52,20 @@ class Guard:
             raise PayloadTooLarge(f"the body is over {MAX_BODY_BYTES:,} bytes")
 
 
-def _digest(key: bytes) -> bytes:
-    return hashlib.sha256(key).digest()
+def caller_of(request: Request) -> Caller:
+    """Return who sent a request that has passed the guard."""
+    caller: Caller = request.state.caller
+    return caller
+
+
+def _key(scope: Scope) -> bytes:
+    scheme, _, key = _header(scope, b"authorization").partition(b" ")
+    if scheme.lower() != b"bearer" or not key.strip():
+        raise Unauthorized(
+            "send `Authorization: Bearer <key>` with a key of the role viewer, editor or admin, or with the "
+            "admin key that HEADGATE_ADMIN_KEY holds"
+        )
+    return key.strip()
 
 
 def _header(scope: Scope, name: bytes) -> bytes:

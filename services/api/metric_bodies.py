@@ -8,11 +8,11 @@ import msgspec
 from pydantic import ConfigDict, Field
 
 from services.api.etags import Resource
-from services.api.schemas import Body, Key
+from services.api.schemas import Key, Replacement
 from services.domain.metric import BUILT_IN, FEEDBACK, SOURCES, Better, Metric, MetricKind, Per, check_metric
 
 
-class MetricBody(Body):
+class MetricBody(Replacement):
     """What a metric means."""
 
     model_config = ConfigDict(

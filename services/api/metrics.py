@@ -54,6 +54,7 @@ async def show_metric(key: str, database: Database) -> MetricView:
 @router.put("/{key}")
 async def replace_metric(key: str, body: MetricBody, transaction: Changing) -> MetricView:
     """Replace a metric's definition. A test that exists keeps the definition it was created with."""
+    body.check_key(key)
     _check_free(key)
     after = body.metric(key)
     before = await _seen(transaction, key)

@@ -1,6 +1,7 @@
 """The OpenAPI document, corrected where it is made of more than the addresses' signatures.
 
-Problems have a media type of their own, and an address that only reads has fewer of them.
+Problems have a media type of their own, an address that only reads has fewer of them, and each says which
+role it takes.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from services.api.problems import MEDIA_TYPE
+from services.api.transactions import ROLE
 
 _ONLY_OF_CHANGES = ("400", "412", "413")
 _PROBLEM = "#/components/schemas/Problem"
@@ -36,6 +38,9 @@ def _operations(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _correct(method: str, operation: dict[str, Any]) -> None:
+    if ROLE in operation:
+        said = operation.get("description", "").rstrip()
+        operation["description"] = f"{said}\n\nTakes the role `{operation[ROLE]}`.".lstrip()
     responses = operation["responses"]
     if method == "get":
         for status in _ONLY_OF_CHANGES:

@@ -7,7 +7,7 @@ and everything that is counted by unit takes longer.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from analytics.comparison import Method
@@ -99,25 +99,43 @@ def _of_canary(
 NO_TRAFFIC = "the route had no traffic lately, so there is no saying how long that takes"
 
 
-def ab_test_plan(definition: ABTestDefinition, traffic: Traffic) -> Iterator[Detectable]:
-    """Return which effect on each goal is found by the planned end, looked at always and only then."""
+def no_prices(variant_keys: Collection[str]) -> str:
+    """Say that nothing will be known of what these variants cost."""
+    return f"no endpoint of {', '.join(map(repr, variant_keys))} has prices: cost stays without values"
+
+
+def ab_test_plan(
+    definition: ABTestDefinition, traffic: Traffic, unpriced: Collection[str] = ()
+) -> Iterator[Detectable]:
+    """Return which effect on each goal is found by the planned end, looked at always and only then.
+
+    ``unpriced`` are the variants of which no endpoint has prices.
+    """
     seconds = definition.planned_duration_minutes * 60
     comparisons = len(definition.goals) * (len(definition.variants) - 1)
     control = definition.variants[0]
     for treatment in definition.variants[1:]:
         both = treatment.weight + control.weight
+        without = [variant.key for variant in (control, treatment) if variant.key in unpriced]
         units = traffic.requests_per_second * seconds * definition.traffic_share * both
-        for key in definition.goals:
+        for metric in map(definition.metric, definition.goals):
             for method in (Method.SEQUENTIAL, Method.FIXED_HORIZON):
                 design = _design(
-                    definition.metric(key),
+                    metric,
                     traffic,
                     share=treatment.weight / both,
                     alpha=definition.alpha / comparisons,
                     method=method,
                 )
+                if without and measures_cost(metric):
+                    design = Insufficient(no_prices(without))
                 hours = definition.planned_duration_minutes / 60
-                yield _of_test(definition.metric(key), treatment.key, design, units, hours, method)
+                yield _of_test(metric, treatment.key, design, units, hours, method)
+
+
+def measures_cost(metric: Metric) -> bool:
+    """Say whether a metric has values only where there are prices."""
+    return "cost" in (metric.source, metric.denominator)
 
 
 def _design(

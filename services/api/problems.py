@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Match
 
 from services.api.sentences import UNION_TAG, UNION_TAGS, sentence
 from services.domain.errors import HeadgateError, InvalidDefinition
@@ -19,6 +20,7 @@ from services.domain.errors import HeadgateError, InvalidDefinition
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+_METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 
 
 class FieldError(dict[str, str]):
@@ -63,7 +65,7 @@ def add_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HeadgateError, _on_headgate_error)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(HTTPException, _on_http_exception)
-    app.add_exception_handler(sa.exc.OperationalError, _on_database_away)
+    app.add_exception_handler(sa.exc.OperationalError, on_database_away)
     app.add_exception_handler(sa.exc.DataError, _on_unstorable)
     app.add_exception_handler(Exception, _on_bug)
 
@@ -97,10 +99,23 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
         return await _on_headgate_error(request, error.__cause__)
     code = HTTPStatus(error.status_code).name.lower()
     detail = f"{request.method} {request.url.path}: {error.detail}; /docs lists what there is"
-    return problem(error.status_code, code, detail, request.url.path, headers=error.headers)
+    headers = {"Allow": _allowed(request)} if error.status_code == 405 else error.headers
+    return problem(error.status_code, code, detail, request.url.path, headers=headers)
 
 
-async def _on_database_away(request: Request, error: Exception) -> JSONResponse:
+def _allowed(request: Request) -> str:
+    """Return all methods of the address. Starlette names those of the first route that it found there."""
+    routes: list[BaseRoute] = request.app.routes
+
+    def answers(method: str) -> bool:
+        asked = {**request.scope, "method": method}
+        return any(route.matches(asked)[0] is Match.FULL for route in routes)
+
+    return ", ".join(filter(answers, _METHODS))
+
+
+async def on_database_away(request: Request, error: Exception) -> JSONResponse:
+    """Answer a request that found no database."""
     assert isinstance(error, sa.exc.OperationalError)  # noqa: S101
     logger.warning("%s %s: Postgres: %s", request.method, request.url.path, error.orig)
     detail = (

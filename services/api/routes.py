@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.api.common import PROBLEMS, Database, publish_route
 from services.api.freezes import FREEZE
+from services.api.limit_bodies import limits_of
 from services.api.paging import Paged, Prefix
-from services.api.schemas import NewRoute
-from services.api.transactions import Creating, Route
+from services.api.roles import check_role, takes
+from services.api.schemas import NewRoute, RouteLimitsBody, RouteRecordingBody
+from services.api.transactions import Changing, Creating, Route
 from services.api.views import Items, PastAllocationView, RouteView
 from services.domain.errors import InvalidDefinition
 from services.storage import audit, configuration, freezes, routes, variants
@@ -17,20 +21,34 @@ from services.storage import audit, configuration, freezes, routes, variants
 router = APIRouter(prefix="/v1/routes", tags=["routes"], responses=PROBLEMS, route_class=Route)
 
 ALLOCATIONS = "/allocations"
+LIMITS = "/limits"
+RECORDING = "/recording"
 
 
 @router.post("", status_code=201)
 async def create_route(body: NewRoute, transaction: Creating) -> RouteView:
     """Create a route that its stable variant serves."""
-    for ending in (ALLOCATIONS, FREEZE):
+    for ending in (ALLOCATIONS, FREEZE, LIMITS, RECORDING):
         if body.key.endswith(ending):
             raise InvalidDefinition("key", f"must not end in {ending}, which is an address of its own here")
     connection, actor = transaction.connection, transaction.actor
+    limits, unit_limits = limits_of(body.limits), limits_of(body.unit_limits)
+    if limits or unit_limits:
+        check_role(transaction.caller, "admin", "setting limits")
+    if body.record_content:
+        check_role(transaction.caller, "admin", "having prompts and answers kept")
     await configuration.hold_variants(connection)
     if not await variants.by_keys(connection, [body.stable]):
         raise InvalidDefinition("stable", f"there is no variant {body.stable!r}; create it first")
     route = await routes.create(
-        connection, body.key, stable=body.stable, unit_fallback=body.unit_fallback, actor=actor
+        connection,
+        body.key,
+        stable=body.stable,
+        unit_fallback=body.unit_fallback,
+        actor=actor,
+        limits=limits,
+        unit_limits=unit_limits,
+        record_content=body.record_content,
     )
     await publish_route(connection, route.key)
     await audit.record(
@@ -48,6 +66,53 @@ async def list_routes(database: Database, paging: Paged, q: Prefix = None) -> It
     return paging.items(found, lambda route: RouteView.of(route, frozen[route.key]))
 
 
+@router.put("/{key:path}" + LIMITS)
+@takes("admin")
+async def set_limits(key: str, body: RouteLimitsBody, transaction: Changing) -> RouteView:
+    """Replace what a route's requests may use, together and for each unit. `If-Match` is of the route."""
+    connection = transaction.connection
+    await configuration.hold_variants(connection)
+    before = await _view(connection, await routes.get(connection, key, lock=True))
+    transaction.check_seen(before)
+    await routes.set_limits(connection, key, limits_of(body.limits), limits_of(body.unit_limits))
+    await publish_route(connection, key)
+    after = await _view(connection, await routes.get(connection, key))
+    await audit.record(
+        connection,
+        actor=transaction.actor,
+        action="set_limits",
+        subject=f"route/{key}",
+        before=_limits(before),
+        after=_limits(after),
+    )
+    return after
+
+
+@router.put("/{key:path}" + RECORDING)
+@takes("admin")
+async def set_recording(key: str, body: RouteRecordingBody, transaction: Changing) -> RouteView:
+    """Say whether prompts and answers of a route may be kept: in traces, and by shadows with `keep_text`.
+
+    What was kept before stays until its own time is over. `If-Match` is of the route.
+    """
+    connection = transaction.connection
+    await configuration.hold_variants(connection)
+    before = await _view(connection, await routes.get(connection, key, lock=True))
+    transaction.check_seen(before)
+    await routes.set_record_content(connection, key, body.record_content)
+    await publish_route(connection, key)
+    after = await _view(connection, await routes.get(connection, key))
+    await audit.record(
+        connection,
+        actor=transaction.actor,
+        action="set_recording",
+        subject=f"route/{key}",
+        before={"record_content": before.record_content},
+        after={"record_content": after.record_content},
+    )
+    return after
+
+
 # Route keys may hold slashes, so this address comes before the shorter one.
 @router.get("/{key:path}" + ALLOCATIONS)
 async def list_allocations(key: str, database: Database, paging: Paged) -> Items[PastAllocationView]:
@@ -63,6 +128,10 @@ async def show_route(key: str, database: Database) -> RouteView:
     """Show a route and how its traffic is split now."""
     async with database.connect() as connection:
         return await _view(connection, await routes.get(connection, key))
+
+
+def _limits(route: RouteView) -> dict[str, Any]:
+    return route.model_dump(include={"limits", "unit_limits"})
 
 
 async def _view(connection: AsyncConnection, route: routes.Route) -> RouteView:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
+from services.api.limit_bodies import Bounds
 from services.api.reliability import BreakerBody, ProbeBody
 from services.domain.configuration import (
     ConfigVersion,
@@ -20,11 +21,11 @@ from services.domain.configuration import (
     EndpointConfig,
     EndpointKind,
     Prices,
-    Scope,
     SelectionRule,
     UnitFallback,
     VariantConfig,
 )
+from services.domain.errors import InvalidDefinition
 
 Value = TypeVar("Value")
 _SECRET = re.compile(r"(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+|command:[A-Za-z0-9_-]+)")
@@ -121,11 +122,31 @@ class Body(BaseModel):
     _numbers = field_validator("*")(_moderate)
 
 
+Price = Annotated[float, Field(ge=0, le=1_000_000)]
+
+
 class PricesBody(Body):
     """What an endpoint's tokens cost, in dollars per million."""
 
-    input_per_million: Annotated[float, Field(ge=0, le=1_000_000)]
-    output_per_million: Annotated[float, Field(ge=0, le=1_000_000)]
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "input_per_million": 2.5,
+                "cached_input_per_million": 1.25,
+                "output_per_million": 10.0,
+            }
+        }
+    )
+    input_per_million: Price
+    output_per_million: Price
+    cached_input_per_million: Price | None = Field(
+        default=None,
+        description="Of the part of a prompt that the provider had in its cache; as the rest when absent",
+    )
+
+    def prices(self) -> Prices:
+        """Return the prices as they are stored and published."""
+        return msgspec.convert(self.model_dump(), Prices)
 
     @classmethod
     def of(cls, prices: Prices | None) -> PricesBody | None:
@@ -133,7 +154,22 @@ class PricesBody(Body):
         return None if prices is None else cls(**msgspec.structs.asdict(prices))
 
 
-class EndpointBody(Body):
+class Replacement(Body):
+    """A definition to put in another's place. What was shown or exported may be sent back as it is."""
+
+    key: str | None = Field(
+        default=None, max_length=200, description="Need not be there; where it is, the key in the address"
+    )
+
+    def check_key(self, key: str) -> None:
+        """Raise InvalidDefinition where the body names another key than the address."""
+        if self.key is not None and self.key != key:
+            raise InvalidDefinition(
+                "key", f"is {self.key!r}, but the address says {key!r}; a key never changes"
+            )
+
+
+class EndpointBody(Replacement):
     """A provider deployment."""
 
     model_config = ConfigDict(
@@ -191,7 +227,7 @@ class NewEndpoint(EndpointBody):
     key: Key
 
 
-class VariantBody(Body):
+class VariantBody(Replacement):
     """A configuration to serve."""
 
     model_config = ConfigDict(
@@ -229,8 +265,14 @@ class NewVariant(VariantBody):
     key: Key
 
 
+Recorded = Annotated[
+    bool,
+    Field(description="Whether prompts and answers may be kept, in traces and by shadows"),
+]
+
+
 class NewRoute(Body):
-    """A route to create."""
+    """A route to create. Limits, and having contents kept, take the role admin."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"key": "chat", "stable": "small-model"}})
     key: RouteKey
@@ -238,19 +280,31 @@ class NewRoute(Body):
     unit_fallback: UnitFallback = Field(
         default="request", description="Without a unit: randomise by `request`, or `reject` with a 400"
     )
+    limits: Bounds = Field(default=None, description="Of all its requests together")
+    unit_limits: Bounds = Field(default=None, description="Of each unit's requests")
+    record_content: Recorded = False
 
 
-class NewKey(Body):
-    """A client's key to create."""
+class RouteRecordingBody(Body):
+    """Whether contents of a route may be kept."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"label": "checkout service"}})
-    label: str = Field(min_length=1, max_length=200)
-    routes: Annotated[list[str], Field(min_length=1, max_length=1_000), AfterValidator(distinct)] | None = (
-        Field(default=None, description="The routes it may use; all of them when absent")
+    model_config = ConfigDict(json_schema_extra={"example": {"record_content": True}})
+    record_content: Recorded
+
+
+class RouteLimitsBody(Body):
+    """What a route's requests may use."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "limits": {"tokens_per_minute": 200_000, "dollars_per_day": 500},
+                "unit_limits": {"requests_per_minute": 30},
+            }
+        }
     )
-    scopes: Annotated[list[Scope], AfterValidator(distinct)] = Field(
-        default=[], description="`force_variant`: may name the variant in `x-headgate-force-variant`"
-    )
+    limits: Bounds = Field(default=None, description="Of all its requests together")
+    unit_limits: Bounds = Field(default=None, description="Of each unit's requests")
 
 
 class VerbBody(Body):

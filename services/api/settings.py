@@ -7,14 +7,14 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class ApiSettings(BaseSettings):
-    """From the environment: HEADGATE_ADMIN_KEY (required), HEADGATE_API_HOST, HEADGATE_API_PORT, and for
+    """From the environment: HEADGATE_ADMIN_KEY, HEADGATE_API_HOST, HEADGATE_API_PORT, and for
     health checks HEADGATE_API_GATEWAY_URL and HEADGATE_API_GATEWAY_KEY.
     """
 
     model_config = SettingsConfigDict(env_prefix="HEADGATE_", extra="ignore")
 
     admin_key: SecretStr = SecretStr("")
-    """What callers present as ``Authorization: Bearer``. There is no default: without one nothing starts."""
+    """Has the role admin. There is no default; it may be left out once a stored key has that role."""
     api_host: str = "127.0.0.1"
     api_port: int = 8081
     api_gateway_url: str = ""

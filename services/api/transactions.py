@@ -15,9 +15,13 @@ from fastapi.routing import APIRoute
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import ClientDisconnect
 
-from services.api.common import ADMIN, engine_of
+from services.api.callers import Caller
+from services.api.common import engine_of
 from services.api.etags import Resource, check_match
+from services.api.guard import caller_of
 from services.api.idempotency import REPLAYED, IdempotencyKey, answered_once
+from services.api.roles import check_role, role_taken
+from services.domain.access import ControlRole
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -37,9 +41,10 @@ IfMatch = Annotated[
 class Transaction:
     """The transaction of one request. Everything that changes something takes one."""
 
-    def __init__(self, connection: AsyncConnection, *, actor: str, if_match: str | None) -> None:
+    def __init__(self, connection: AsyncConnection, *, caller: Caller, if_match: str | None) -> None:
         self.connection = connection
-        self.actor = actor
+        self.caller = caller
+        self.actor = caller.actor
         self.if_match = if_match
         self.kept_as: dict[str, Any] = {}
         """What is kept for a repeat of the request, in place of fields of the answer."""
@@ -79,10 +84,12 @@ Acting = Annotated[Transaction, Depends(_acting)]
 
 
 class Route(APIRoute):
-    """An address under ``/v1``: changes happen in one transaction, and resources carry their ETag."""
+    """An address under ``/v1``: it takes a role, changes are one transaction, resources carry their ETag."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        self.role = role_taken(endpoint, options.get("methods") or ("GET",))
         super().__init__(path, endpoint, **options)
+        self.openapi_extra = {**(self.openapi_extra or {}), ROLE: self.role}
         headers = self._headers()
         if headers:
             success = self.status_code or 200
@@ -94,7 +101,7 @@ class Route(APIRoute):
         resource = self._resource()
         if resource is not None:
             handle = _tagged(handle, resource)
-        return handle if self._reads() else _in_a_transaction(handle)
+        return _for_role(self.role, handle if self._reads() else _in_a_transaction(handle))
 
     def _reads(self) -> bool:
         return (self.methods or set()) <= {"GET", "HEAD"}
@@ -111,6 +118,9 @@ class Route(APIRoute):
         return tagged | ({REPLAYED: _REPLAYED} if self.methods == {"POST"} else {})
 
 
+ROLE = "x-role"
+"""Where the OpenAPI document has the role that an operation takes."""
+
 _ETAG = {
     "description": "What was seen of the resource, to be sent back as `If-Match` with a change of it",
     "schema": {"type": "string"},
@@ -119,6 +129,16 @@ _REPLAYED = {
     "description": "The request came before: this is the answer of then, and nothing was changed now",
     "schema": {"type": "string", "enum": ["true"]},
 }
+
+
+def _for_role(role: ControlRole, handle: Handler) -> Handler:
+    """Check the role before anything of the request is read."""
+
+    async def allowed(request: Request) -> Response:
+        check_role(caller_of(request), role)
+        return await handle(request)
+
+    return allowed
 
 
 def _tagged(handle: Handler, model: type[Resource]) -> Handler:
@@ -134,10 +154,11 @@ def _in_a_transaction(handle: Handler) -> Handler:
     async def answered(request: Request) -> Response:
         await _read(request)
         async with engine_of(request).begin() as connection:
-            transaction = Transaction(connection, actor=ADMIN, if_match=request.headers.get("if-match"))
+            caller = caller_of(request)
+            transaction = Transaction(connection, caller=caller, if_match=request.headers.get("if-match"))
             request.state.transaction = transaction
             return await answered_once(
-                connection, request, transaction.actor, lambda: handle(request), transaction.kept_as
+                connection, request, caller.key_id, lambda: handle(request), transaction.kept_as
             )
 
     return answered

@@ -51,6 +51,7 @@ async def show_variant(key: str, database: Database) -> VariantView:
 @router.put("/{key}")
 async def replace_variant(key: str, body: VariantBody, transaction: Changing) -> VariantView:
     """Replace a variant's definition, on every route it serves. Refused while an experiment measures it."""
+    body.check_key(key)
     connection = transaction.connection
     await configuration.hold_routes(connection)
     before = await variants.get(connection, key)

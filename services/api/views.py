@@ -12,6 +12,7 @@ import msgspec
 from pydantic import BaseModel, Field
 
 from services.api.etags import Resource
+from services.api.limit_bodies import LimitsBody
 from services.api.reliability import BreakerBody, ProbeBody
 from services.api.schemas import PricesBody
 from services.domain.allocation import Allocation, ShadowSplit
@@ -28,7 +29,6 @@ from services.domain.configuration import (
 from services.domain.decision import Decision, DecisionState
 from services.domain.events import DecisionAction
 from services.domain.restraint import Freeze
-from services.storage.credentials import Credential
 from services.storage.routes import AllocationRecord, Route
 
 Item = TypeVar("Item")
@@ -209,6 +209,9 @@ class RouteView(Resource):
     unit_fallback: UnitFallback
     allocation: AllocationView
     slots: SlotsView
+    limits: LimitsBody | None
+    unit_limits: LimitsBody | None
+    record_content: bool
     freezes: list[FreezeView]
     created_at: datetime
 
@@ -220,42 +223,12 @@ class RouteView(Resource):
             unit_fallback=route.unit_fallback,
             allocation=AllocationView.of(route.allocation),
             slots=SlotsView.of(route.allocation),
+            limits=LimitsBody.of(route.limits),
+            unit_limits=LimitsBody.of(route.unit_limits),
+            record_content=route.record_content,
             freezes=[FreezeView.of(freeze) for freeze in freezes],
             created_at=route.created_at,
         )
-
-
-class KeyView(Resource):
-    """A client's key, without the key."""
-
-    key_id: str
-    label: str
-    routes: list[str] | None
-    scopes: list[str]
-    created_at: datetime
-    revoked_at: datetime | None
-
-    @classmethod
-    def of(cls, credential: Credential) -> KeyView:
-        """Return what callers see of a key later on."""
-        return cls(
-            key_id=credential.key_id,
-            label=credential.label,
-            routes=None if credential.routes is None else list(credential.routes),
-            scopes=list(credential.scopes),
-            created_at=credential.created_at,
-            revoked_at=credential.revoked_at,
-        )
-
-
-class NewKeyView(KeyView):
-    """A client's key, shown this once."""
-
-    volatile: ClassVar[frozenset[str]] = frozenset({"key"})
-
-    key: str | None = Field(
-        description="Null where a request is sent again: it is not kept. Revoke the key and create another"
-    )
 
 
 class DecisionView(Resource):

@@ -11,14 +11,14 @@ import msgspec
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from services.api.etags import Resource
-from services.api.schemas import Body, Key, distinct, web_address
+from services.api.schemas import Key, Replacement, distinct, web_address
 from services.domain.webhook import Webhook
 from services.storage.deliveries import DeliveryState
 
 EventName = Annotated[str, Field(pattern=r"^[a-z]+\.([a-z_-]+|\*)$", max_length=100)]
 
 
-class WebhookBody(Body):
+class WebhookBody(Replacement):
     """Where to send which events, signed as Standard Webhooks says."""
 
     model_config = ConfigDict(

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query
 
 from services.api.common import PROBLEMS, Database
 from services.api.paging import Paged
+from services.api.roles import takes
 from services.api.transactions import Acting, Changing, Creating, Route, Transaction
 from services.api.views import Items
 from services.api.webhook_bodies import DeliveryView, NewWebhook, WebhookBody, WebhookView
@@ -22,6 +23,7 @@ router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], responses=PROBLEMS,
 
 
 @router.post("", status_code=201)
+@takes("admin")
 async def create_webhook(body: NewWebhook, transaction: Creating) -> WebhookView:
     """Create a webhook: it is told of everything that happens from now on, of this too."""
     webhook = body.webhook(body.key)
@@ -46,8 +48,10 @@ async def show_webhook(key: str, database: Database) -> WebhookView:
 
 
 @router.put("/{key}")
+@takes("admin")
 async def replace_webhook(key: str, body: WebhookBody, transaction: Changing) -> WebhookView:
     """Replace a webhook's definition. What still waits to be sent goes where it says from now on."""
+    body.check_key(key)
     before, after = await _seen(transaction, key), body.webhook(key)
     await webhooks.update(transaction.connection, after)
     await _note(transaction, "replace", key, before=before, after=after)
@@ -55,6 +59,7 @@ async def replace_webhook(key: str, body: WebhookBody, transaction: Changing) ->
 
 
 @router.delete("/{key}")
+@takes("admin")
 async def delete_webhook(key: str, transaction: Changing) -> WebhookView:
     """Delete a webhook with everything that was or would be sent to it, and return what it was."""
     before = await _seen(transaction, key)

@@ -8,7 +8,17 @@ from __future__ import annotations
 import click
 
 from services.cli import analysis, services
-from services.cli.control import describing, getting, holding, keys, redelivery, reports, verbs, watching
+from services.cli.control import (
+    describing,
+    getting,
+    holding,
+    keys,
+    redelivery,
+    reports,
+    usage,
+    verbs,
+    watching,
+)
 from services.cli.files import commands as files
 from services.cli.grouping import Commands
 
@@ -62,6 +72,7 @@ main.add_section(
     "Analysis",
     reports.results,
     reports.comparisons,
+    usage.usage,
     analysis.report,
     analysis.replay,
     analysis.contract,

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pandas as pd
 from matplotlib.figure import Figure
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -15,6 +16,7 @@ from analytics import plots, report
 from analytics.results import Insufficient
 from services.cli import frames
 from services.domain.experiment import CanaryDefinition, SequentialPolicy
+from services.domain.metric import BUILT_IN, Metric
 from services.storage import contract
 from services.storage.session import create_engine
 from services.storage.settings import DatabaseSettings
@@ -63,6 +65,8 @@ def summary(by_name: Frames) -> list[str]:
     )
     differences = report.results(_present(by_name["experiment_results"]), method="sequential")
     lines += [_difference(row) for _, row in differences.iterrows()]
+    for unit, rows in _in_units(by_name).items():
+        lines += [_difference(row, unit) for _, row in rows.iterrows()]
     lines += [f"{row.decided_at:%Y-%m-%d %H:%M} {row.action}: {row.reason}"
               for row in by_name["decision_log"].itertuples()]  # fmt: skip
     return lines
@@ -74,13 +78,18 @@ def draw(by_name: Frames) -> dict[str, Figure | None]:
     experiment = by_name["experiments"].iloc[0]
     differences = report.results(present["experiment_results"], method="sequential")
     figures: dict[str, Figure | None] = {}
-    if len(differences):
-        figures["differences"] = plots.forest(differences) if _has_points(differences) else None
-    for metric, variant in differences[["metric", "variant"]].itertuples(index=False):
-        course = report.course(present["experiment_results_history"], metric=metric, variant=variant)
-        title = f"{metric}, {variant}"
-        drawn = plots.interval_course(course, title=title) if _has_points(course) else None
-        figures[f"course_{metric}_{variant}"] = drawn
+    in_units = _in_units(by_name)
+    shown = pd.concat([differences, *in_units.values()])
+    if len(shown):
+        figures["differences"] = plots.forest(differences, in_units) if _has_points(shown) else None
+    columns = ["metric", "variant", "statistic"]
+    for metric, variant, statistic in shown[columns].itertuples(index=False):
+        course = report.course(
+            present["experiment_results_history"], metric=metric, variant=variant, statistic=statistic
+        )
+        relative = statistic == "relative_difference"
+        drawn = plots.interval_course(course, title=f"{metric}, {variant}", relative=relative)
+        figures[f"course_{metric}_{variant}"] = drawn if _has_points(course) else None
     if len(present["canary_health_by_minute"]):
         figures |= _canary_figures(experiment, present["canary_health_by_minute"])
     for source in present["sketches"]["source"].unique():
@@ -91,6 +100,15 @@ def draw(by_name: Frames) -> dict[str, Figure | None]:
             variants=by_name["experiment_variants"]["variant_key"].tolist(),
         )
     return figures
+
+
+def _in_units(by_name: Frames) -> dict[str, pd.DataFrame]:
+    """Differences that are only known in their metric's unit, by that unit."""
+    rows = report.absolute_only(_present(by_name["experiment_results"]), method="sequential")
+    definition = json.loads(by_name["experiments"].iloc[0]["definition"])
+    own = [msgspec.convert(metric, Metric) for metric in definition.get("metrics", ())]
+    units = {metric.key: metric.unit for metric in (*BUILT_IN.values(), *own)}
+    return {str(unit): of_unit for unit, of_unit in rows.groupby(rows["metric"].map(units))}
 
 
 def _has_points(frame: pd.DataFrame) -> bool:
@@ -169,10 +187,16 @@ def _variant(row: pd.Series) -> str:
     )
 
 
-def _difference(row: pd.Series) -> str:
+def _difference(row: pd.Series, unit: str = "") -> str:
     if isinstance(row["insufficient"], str):
         return f"  {row['metric']}, {row['variant']}: {row['insufficient']}"
+    clear = " clear" if row["clear"] else ""
+    if unit:
+        return (
+            f"  {row['metric']}, {row['variant']}: {row['point']:+.3g} "
+            f"[{row['lower']:+.3g}, {row['upper']:+.3g}] {unit}{clear}"
+        )
     return (
         f"  {row['metric']}, {row['variant']}: {row['point']:+.1%} "
-        f"[{row['lower']:+.1%}, {row['upper']:+.1%}]{' clear' if row['clear'] else ''}"
+        f"[{row['lower']:+.1%}, {row['upper']:+.1%}]{clear}"
     )

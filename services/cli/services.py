@@ -45,24 +45,34 @@ def api() -> None:
 @click.command()
 def routing() -> None:
     """Apply decisions to the traffic, and publish configuration."""
+    from services.cli.exposing import metrics_at
     from services.messaging.settings import KafkaSettings
     from services.routing.app import serve
+    from services.routing.metrics import RoutingMetrics
     from services.routing.settings import RoutingSettings
     from services.storage.settings import DatabaseSettings
 
-    running.serve(lambda stop: serve(RoutingSettings(), KafkaSettings(), DatabaseSettings(), stop))
+    settings, metrics = RoutingSettings(), RoutingMetrics()
+    host, port = settings.routing_metrics_host, settings.routing_metrics_port
+    running.set_up_logging()
+    with metrics_at(host, port, metrics.registry):
+        running.serve(lambda stop: serve(settings, KafkaSettings(), DatabaseSettings(), stop, metrics))
 
 
 @click.command()
 def worker() -> None:
     """Count outcomes exactly once, evaluate experiments, record decisions."""
+    from services.cli.exposing import metrics_at
     from services.messaging.settings import KafkaSettings
     from services.storage.settings import DatabaseSettings
     from services.workers.app import main as run_worker
+    from services.workers.metrics import WorkerMetrics
     from services.workers.settings import WorkerSettings
 
     running.set_up_logging()
-    run_worker(WorkerSettings(), KafkaSettings(), DatabaseSettings())
+    settings, metrics = WorkerSettings(), WorkerMetrics()
+    with metrics_at(settings.metrics_host, settings.metrics_port, metrics.registry):
+        run_worker(settings, KafkaSettings(), DatabaseSettings(), metrics)
 
 
 @click.command()
@@ -97,6 +107,7 @@ def provider() -> None:
       latency_sigma=0.3   this standard deviation of its logarithm
       tokens=16           length of an answer
       token_ms=0          time between the tokens of a stream
+      cached_fraction=0   of a prompt's tokens, said to have been cached
       error_rate=0        fraction of requests that fail with
       error_status=500    this status
       rate_limit_rate=0, content_filter_rate=0, hang_rate=0, refuse_rate=0, broken_rate=0
@@ -123,7 +134,7 @@ def provider() -> None:
 
 
 @click.command()
-@click.option("--workers", default=1, show_default=True, help="Worker processes.")
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Worker processes.")
 @click.option(
     "--data", type=click.Path(file_okay=False), help="Keep the data here instead of throwing it away."
 )

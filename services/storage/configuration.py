@@ -1,7 +1,7 @@
 """The published state, put together from the tables, and the versions that order it.
 
-A version is taken while nobody else can publish the same thing: under the lock of the route's row, of the
-endpoint's, or of the credential's. Changing a variant excludes all route changes for its short transaction,
+A version is taken while nobody else can publish the same thing: under the lock of the row of the route, the
+endpoint, the team or the credential. Changing a variant excludes all route changes for its short transaction,
 since any route may be about to use it.
 """
 
@@ -23,7 +23,7 @@ from services.domain.configuration import (
     TestConfig,
 )
 from services.domain.experiment import Experiment
-from services.storage import credentials, endpoints, experiments, routes, variants
+from services.storage import credentials, endpoints, experiments, routes, teams, variants
 from services.storage.installation import Installation
 from services.storage.tables import config_version
 
@@ -76,7 +76,10 @@ async def config_of(connection: AsyncConnection, route: routes.Route) -> RouteCo
         unit_fallback=route.unit_fallback,
         experiment=None if canary is None else _experiment_config(canary, route),
         test=None if test is None or split is None else _test_config(test, split),
-        shadow=None if shadow is None or mirrored is None else _shadow_config(shadow, mirrored),
+        shadow=None if shadow is None or mirrored is None else _shadow_config(shadow, mirrored, route),
+        limits=route.limits,
+        unit_limits=route.unit_limits,
+        record_content=route.record_content,
     )
 
 
@@ -97,10 +100,8 @@ async def everything(connection: AsyncConnection) -> list[Config]:
     return [
         *[await _renewed_endpoint(connection, one.key) for one in await endpoints.listing(connection)],
         *[await route_config(connection, one.key) for one in await routes.listing(connection)],
-        *[
-            one.config(await next_version(connection))
-            for one in await credentials.listing(connection, lock=True)
-        ],
+        *[one.config(await next_version(connection)) for one in await teams.listing(connection)],
+        *[one.config(await next_version(connection)) for one in await credentials.clients(connection)],
     ]
 
 
@@ -143,7 +144,7 @@ def _test_config(experiment: Experiment, split: TestSplit) -> TestConfig:
     )
 
 
-def _shadow_config(experiment: Experiment, split: ShadowSplit) -> ShadowConfig:
+def _shadow_config(experiment: Experiment, split: ShadowSplit, route: routes.Route) -> ShadowConfig:
     definition = experiment.shadow
     started_at = experiment.started_at or experiment.created_at
     return ShadowConfig(
@@ -158,7 +159,7 @@ def _shadow_config(experiment: Experiment, split: ShadowSplit) -> ShadowConfig:
         timeout_seconds=definition.timeout_seconds,
         ends_at=started_at.timestamp() + definition.planned_duration_minutes * 60,
         cost_limit_per_hour_nanos=definition.cost_limit_nanos,
-        keep_text=definition.keep_text,
+        keep_text=definition.keep_text and route.record_content,
         text_days=definition.text_days,
         ignore_paths=definition.ignore_paths,
     )

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.domain.allocation import Allocation, ShadowSplit, TestSplit
 from services.domain.configuration import UnitFallback
 from services.domain.errors import Conflict, NotFound, VersionConflict
+from services.domain.limits import Limits
 from services.storage.identifiers import new_id
 from services.storage.paging import Listed, Page, begins_with, listed
 from services.storage.tables import allocations, routes
@@ -22,12 +23,16 @@ from services.storage.tables import allocations, routes
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A route with the allocation in force."""
+    """A route with the allocation in force, and the limits of all its requests and of each unit's."""
 
     key: str
     unit_fallback: UnitFallback
     allocation: Allocation
     created_at: datetime
+    limits: Limits | None = None
+    unit_limits: Limits | None = None
+    record_content: bool = False
+    """Whether prompts and answers may be kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +47,30 @@ class AllocationRecord:
 
 
 _SPLIT = tuple(allocations.c[field.name] for field in fields(Allocation))
-_IN_FORCE = sa.select(routes.c.key, routes.c.unit_fallback, routes.c.created_at, *_SPLIT).join(
+_OWN = tuple(
+    routes.c[name]
+    for name in ("key", "unit_fallback", "created_at", "limits", "unit_limits", "record_content")
+)
+_IN_FORCE = sa.select(*_OWN, *_SPLIT).join(
     allocations,
     (allocations.c.route_key == routes.c.key) & (allocations.c.version == routes.c.allocation_version),
 )
 
 
 async def create(
-    connection: AsyncConnection, key: str, *, stable: str, unit_fallback: UnitFallback, actor: str
+    connection: AsyncConnection,
+    key: str,
+    *,
+    stable: str,
+    unit_fallback: UnitFallback,
+    actor: str,
+    limits: Limits | None = None,
+    unit_limits: Limits | None = None,
+    record_content: bool = False,
 ) -> Route:
     """Add a route that ``stable`` serves. Raises Conflict where the key is taken."""
     row = {"key": key, "route_id": new_id(), "unit_fallback": unit_fallback, "allocation_version": 1}
+    row |= {**_limits(limits, unit_limits), "record_content": record_content}
     added = insert(routes).values(row).on_conflict_do_nothing().returning(routes.c.key)
     if await connection.scalar(added) is None:
         raise Conflict(f"a route {key!r} exists already; choose another key")
@@ -93,6 +111,20 @@ async def serving(connection: AsyncConnection, variant_key: str) -> list[str]:
     )
     rows = await connection.execute(_IN_FORCE.where(uses).order_by(routes.c.key))
     return [row.key for row in rows]
+
+
+async def set_limits(
+    connection: AsyncConnection, key: str, limits: Limits | None, unit_limits: Limits | None
+) -> None:
+    """Store other limits of a route that the caller holds."""
+    values = {**_limits(limits, unit_limits), "updated_at": sa.func.now()}
+    await connection.execute(sa.update(routes).where(routes.c.key == key).values(values))
+
+
+async def set_record_content(connection: AsyncConnection, key: str, record_content: bool) -> None:
+    """Store whether contents of a route that the caller holds may be kept."""
+    values = {"record_content": record_content, "updated_at": sa.func.now()}
+    await connection.execute(sa.update(routes).where(routes.c.key == key).values(values))
 
 
 async def reallocate(
@@ -139,6 +171,10 @@ async def share_before_pause(connection: AsyncConnection, route_key: str, experi
     return int(await connection.scalar(query) or 0)
 
 
+def _limits(limits: Limits | None, unit_limits: Limits | None) -> dict[str, Any]:
+    return {"limits": msgspec.to_builtins(limits), "unit_limits": msgspec.to_builtins(unit_limits)}
+
+
 def _row(
     allocation: Allocation, *, actor: str, reason: str, decision_id: UUID | None = None
 ) -> dict[str, Any]:
@@ -149,7 +185,16 @@ def _row(
 
 
 def _route(row: sa.Row[Any]) -> Route:
-    return Route(row.key, row.unit_fallback, _allocation(row), row.created_at)
+    limits, unit_limits = (msgspec.convert(stored, Limits | None) for stored in (row.limits, row.unit_limits))
+    return Route(
+        key=row.key,
+        unit_fallback=row.unit_fallback,
+        allocation=_allocation(row),
+        created_at=row.created_at,
+        limits=limits,
+        unit_limits=unit_limits,
+        record_content=row.record_content,
+    )
 
 
 def _record(row: sa.Row[Any]) -> AllocationRecord:

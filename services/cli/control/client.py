@@ -44,9 +44,9 @@ class Api:
     A context manager: the connection is kept from call to call, and closed at the end.
     """
 
-    def __init__(self, url: str, admin_key: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+    def __init__(self, url: str, key: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         self.url = url.rstrip("/")
-        self._admin_key = admin_key
+        self._key = key
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds, connect=CONNECT_TIMEOUT_SECONDS)
         self._runner = asyncio.Runner()
         self._session: aiohttp.ClientSession | None = None
@@ -98,6 +98,10 @@ class Api:
         """Replace something."""
         return self._call("PUT", path, body=body, headers={"If-Match": if_match})
 
+    def patch(self, path: str, body: Any, *, if_match: str | None = None) -> Answer:
+        """Change some of something."""
+        return self._call("PATCH", path, body=body, headers={"If-Match": if_match})
+
     def delete(self, path: str, *, if_match: str | None = None) -> Answer:
         """Remove something."""
         return self._call("DELETE", path, headers={"If-Match": if_match})
@@ -111,7 +115,7 @@ class Api:
         body: Any = None,
         headers: Mapping[str, str | None] | None = None,
     ) -> Answer:
-        sent = {"Authorization": f"Bearer {self._admin_key}", "Accept": "application/json"}
+        sent = {"Authorization": f"Bearer {self._key}", "Accept": "application/json"}
         sent |= {name: value for name, value in (headers or {}).items() if value is not None}
         asked = {name: str(value) for name, value in (query or {}).items() if value is not None}
         url = URL(self.url + path, encoded=True).update_query(asked)

@@ -66,7 +66,10 @@ def unfreeze(api: Api, *, route: str | None) -> None:
 @if_match
 @connected
 def delete(api: Api, *, kind: str, key: str, if_match: str | None) -> None:
-    """Delete a metric or a webhook. Whatever served or decided anything stays on record."""
+    """Delete a team, a metric, a webhook or an experiment's draft.
+
+    Whatever served or decided anything stays on record.
+    """
     from services.cli.control.client import address
 
     api.delete(address(f"{kind}s", key), if_match=if_match)

@@ -70,12 +70,30 @@ def _served(route: Item) -> str:
 
 def _prices(endpoint: Item) -> str | None:
     prices = endpoint["prices"]
-    return prices and f"{prices['input_per_million']:g} / {prices['output_per_million']:g}"
+    if prices is None:
+        return None
+    cached = prices["cached_input_per_million"]
+    prompt = f"{prices['input_per_million']:g}" + ("" if cached is None else f" ({cached:g} cached)")
+    return f"{prompt} / {prices['output_per_million']:g}"
+
+
+def _routes_of(key: Item) -> Any:
+    return (key["routes"] or "all") if key["role"] == "client" else ""
 
 
 def _prompt(variant: Item) -> str | None:
     prompt = variant["system_prompt"]
     return prompt and (prompt if len(prompt) <= 40 else f"{prompt[:39]}…").replace("\n", " ")
+
+
+def _limits(name: str) -> Any:
+    """Return what shows limits: ``requests_per_minute 600``."""
+
+    def shown(item: Item) -> list[str] | str:
+        bounds = {bound: value for bound, value in (item.get(name) or {}).items() if value is not None}
+        return [f"{bound} {value:g}" for bound, value in bounds.items()] or ""
+
+    return shown
 
 
 def _get(name: str) -> Any:
@@ -87,6 +105,14 @@ _PREFIX = (Filter("prefix", "q", "Only those whose key begins with this."),)
 RESOURCES = {
     kind.plural: kind
     for kind in (
+        Kind(
+            "team",
+            "teams",
+            "who keys belong to, and what they may use together",
+            {"key": _get("key"), "label": _get("label"), "limits": _limits("limits")},
+            filters=_PREFIX,
+            deletable=True,
+        ),
         Kind(
             "endpoint",
             "endpoints",
@@ -164,19 +190,29 @@ RESOURCES = {
                 Filter("kind", "kind", "Only of this kind: canary, ab_test, …"),
                 Filter("status", "status", "Only draft, running, paused or stopped ones."),
             ),
+            deletable=True,
         ),
         Kind(
             "key",
             "keys",
-            "what clients present to the gateway; never the keys themselves",
+            "what clients present to the gateway, and people to the control plane; never the keys themselves",
             {
                 "id": _get("key_id"),
                 "label": _get("label"),
-                "routes": lambda key: key["routes"] or "all",
+                "role": _get("role"),
+                "team": _get("team"),
+                "state": _get("state"),
+                "routes": _routes_of,
                 "scopes": lambda key: key.get("scopes") or "",
-                "created": lambda key: moment(key["created_at"]),
-                "revoked": lambda key: moment(key["revoked_at"]),
+                "limits": _limits("limits"),
+                "last used": lambda key: moment(key["last_used_at"]),
+                "expires": lambda key: moment(key["expires_at"]),
             },
+            filters=(
+                Filter("team", "team", "Only those of this team."),
+                Filter("role", "role", "Only those of this role: client, viewer, editor or admin."),
+                Filter("state", "state", "Only active, expiring, expired or revoked ones."),
+            ),
         ),
         Kind(
             "webhook",

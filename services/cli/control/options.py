@@ -27,11 +27,16 @@ def connected(command: Callable[..., None]) -> Callable[..., None]:
         "--api-url", envvar="HEADGATE_API_URL", show_envvar=True, help="Default: http://127.0.0.1:8081"
     )
     @click.option(
-        "--admin-key", envvar="HEADGATE_ADMIN_KEY", show_envvar=True, help="Better set in the environment."
+        "--key",
+        "--admin-key",
+        "api_key",
+        envvar=["HEADGATE_API_KEY", "HEADGATE_ADMIN_KEY"],
+        show_envvar=True,
+        help="Better set in the environment.",
     )
     @functools.wraps(command)
-    def wrapped(*, api_url: str | None, admin_key: str | None, **options: Any) -> None:
-        with _opened(api_url, admin_key) as api:
+    def wrapped(*, api_url: str | None, api_key: str | None, **options: Any) -> None:
+        with _opened(api_url, api_key) as api:
             command(api, **options)
 
     return wrapped
@@ -51,7 +56,9 @@ def _opened(url: str | None, key: str | None) -> Iterator[Api]:
     if not url.startswith(("http://", "https://")):
         raise click.BadParameter("must begin with http:// or https://", param_hint="--api-url")
     if not key:
-        failure = ControlFailure(f"HEADGATE_ADMIN_KEY is not set; set it to the admin key of {url}")
+        failure = ControlFailure(
+            f"HEADGATE_API_KEY is not set; set it to a key of {url}, or HEADGATE_ADMIN_KEY to its admin key"
+        )
         failure.exit_code = 4
         raise failure
     with Api(url, key) as api:

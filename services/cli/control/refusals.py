@@ -2,7 +2,7 @@
 
     ControlFailure
     ├── Refused           1  the control plane says no: no such thing, a conflict, a rule that is broken
-    │   └── KeyRefused    4  the admin key is missing or not the right one
+    │   └── KeyRefused    4  the key is missing or not the right one
     └── Unreachable       3  nobody answers, or not a control plane, or one that is broken
 
 Wrong usage and files with faults are 2, as click has it. Every message says what to do next.
@@ -53,15 +53,15 @@ class Refused(ControlFailure):
 
 
 class KeyRefused(Refused):
-    """The control plane does not know this admin key."""
+    """The control plane does not know this key, or does not take it any more."""
 
     exit_code = 4
 
     def __init__(self, url: str) -> None:
         super().__init__(
             401,
-            f"the control plane at {url} refuses the admin key; set HEADGATE_ADMIN_KEY to the one it was "
-            "started with",
+            f"the control plane at {url} refuses the key; set HEADGATE_API_KEY to one that is neither "
+            "revoked nor expired, or HEADGATE_ADMIN_KEY to the one it was started with",
         )
 
 

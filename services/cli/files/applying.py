@@ -9,14 +9,17 @@ from typing import Any, Literal
 from services.cli.control.client import Answer, Api, address
 from services.cli.control.refusals import KeyRefused, Refused
 from services.cli.files.documents import Document, Fault
-from services.cli.files.planning import Step, step_for
+from services.cli.files.planning import LIMITS, Step, step_for
 
-Outcome = Literal["created", "replaced", "unchanged", "started", "created and started", "refused"]
+Outcome = Literal[
+    "created", "replaced", "unchanged", "started", "created and started", "replaced and started", "refused"
+]
 
 _DONE: dict[tuple[str, bool], Outcome] = {
     ("create", False): "created",
     ("create", True): "created and started",
     ("replace", False): "replaced",
+    ("replace", True): "replaced and started",
     ("keep", False): "unchanged",
     ("keep", True): "started",
 }
@@ -68,11 +71,21 @@ def _carry_out(api: Api, document: Document, step: Step, live: Answer | None) ->
     if step.action == "create":
         api.post(address(f"{document.kind}s"), document.body)
     if step.action == "replace" and live is not None:
-        body = {name: value for name, value in document.body.items() if name != "key"}
-        api.put(address(f"{document.kind}s", document.key), body, if_match=live.etag)
+        api.put(*_replacement(document), if_match=live.etag)
     if step.start:
         api.post(address("experiments", document.key, "start"), {"reason": f"start: true in {document.file}"})
     return ()
+
+
+def _replacement(document: Document) -> tuple[str, dict[str, Any]]:
+    """Return where a definition is replaced, and what is sent there. Of a route, only its limits are."""
+    if document.kind == "route":
+        limits = {name: document.body.get(name) for name in sorted(LIMITS)}
+        return address("routes", document.key, "limits"), limits
+    # What is drafted has its key; of anything else the address says it.
+    drafted = document.kind == "experiment"
+    body = {name: value for name, value in document.body.items() if drafted or name != "key"}
+    return address(f"{document.kind}s", document.key), body
 
 
 def _rehearsed(_api: Api, _document: Document, _step: Step, _live: Answer | None) -> tuple[Fault, ...]:
@@ -80,13 +93,14 @@ def _rehearsed(_api: Api, _document: Document, _step: Step, _live: Answer | None
 
 
 def _asked_about(api: Api, document: Document, step: Step, _live: Answer | None) -> tuple[Fault, ...]:
-    if document.kind != "experiment" or step.action != "create":
+    if document.kind != "experiment" or step.action not in ("create", "replace"):
         return ()
     foretold = api.post(address("experiments", "dry-run"), document.body).body
     return tuple(
         document.fault(obstacle["field"] or "", obstacle["message"])
         for obstacle in foretold["obstacles"]
-        if obstacle["blocks"] == "create" or step.start
+        if (obstacle["blocks"] == "create" or step.start)
+        and (obstacle["field"], step.action) != ("key", "replace")  # it is there, and may be
     )
 
 

@@ -11,8 +11,10 @@ from services.cli.files.documents import Document
 
 Action = Literal["create", "replace", "keep", "refuse"]
 
-REPLACEABLE = frozenset({"endpoint", "variant", "metric", "webhook"})
-"""What the api can replace. Routes change by experiments, and experiments are final."""
+REPLACEABLE = frozenset({"team", "endpoint", "variant", "metric", "webhook", "experiment"})
+"""What the api can replace, experiments as long as they are drafts. Routes change by experiments, but for
+their limits."""
+LIMITS = frozenset({"limits", "unit_limits"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +34,17 @@ def step_for(document: Document, live: Mapping[str, Any] | None) -> Step:
     fields = differing(document, live)
     if not fields:
         return _kept(document, live)
-    if document.kind in REPLACEABLE:
-        return Step("replace", note=f"{', '.join(fields)} changed")
+    if _is_replaceable(document, live, fields):
+        return Step("replace", start=document.start, note=f"{', '.join(fields)} changed")
     return Step("refuse", field=fields[0], note=_why_not(document, live, fields))
+
+
+def _is_replaceable(document: Document, live: Mapping[str, Any], fields: list[str]) -> bool:
+    if document.kind == "route":
+        return LIMITS.issuperset(fields)
+    if document.kind == "experiment":
+        return live["status"] == "draft" and not {"route", "kind"}.intersection(fields)
+    return document.kind in REPLACEABLE
 
 
 def differing(document: Document, live: Mapping[str, Any]) -> list[str]:
@@ -61,10 +71,12 @@ def _kept(document: Document, live: Mapping[str, Any]) -> Step:
 
 def _why_not(document: Document, live: Mapping[str, Any], fields: list[str]) -> str:
     if document.kind == "route":
-        return "a route keeps what it was created with; create another route"
+        return "a route keeps what it was created with, but for its limits; create another route"
     if "kind" in fields:
         return f"{document.key} is {live['kind']} already; give this experiment a key of its own"
+    if "route" in fields:
+        return f"{document.key} is on {live['route']} already; give this experiment a key of its own"
     others = f" ({', '.join(fields)} differ)" if len(fields) > 1 else ""
     return (
-        f"an experiment keeps the definition it was created with{others}; give the new one a key of its own"
+        f"an experiment keeps the definition it was started with{others}; give the new one a key of its own"
     )

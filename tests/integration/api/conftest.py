@@ -76,7 +76,7 @@ async def installed(database_url: str) -> AsyncIterator[AsyncEngine]:
 @asynccontextmanager
 async def served(engine: AsyncEngine, **changes: Any) -> AsyncIterator[Client]:
     """A client of a control plane that serves from the engine's database; ``changes`` are of its settings."""
-    settings = ApiSettings(admin_key=SecretStr(ADMIN_KEY), api_port=free_port(), **changes)
+    settings = ApiSettings(**{"admin_key": SecretStr(ADMIN_KEY), "api_port": free_port()} | changes)
     database = DatabaseSettings(database_url=engine.url.render_as_string(hide_password=False))
     stop = asyncio.Event()
     serving = asyncio.create_task(serve(settings, database, stop))

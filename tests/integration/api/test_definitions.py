@@ -200,7 +200,7 @@ async def test_prices_are_shown_and_published(client: Client, engine: AsyncEngin
     prices = {"input_per_million": 2.5, "output_per_million": 10}
     shown = await client.made("/v1/endpoints", ENDPOINT | {"prices": prices})
 
-    assert shown["prices"] == prices
+    assert shown["prices"] == prices | {"cached_input_per_million": None}
     (state,) = await published(engine)
     assert isinstance(state, EndpointConfig)
     assert state.prices == Prices(input_per_million=2.5, output_per_million=10.0)
@@ -210,3 +210,29 @@ async def test_prices_are_shown_and_published(client: Client, engine: AsyncEngin
     )
     assert [error["field"] for error in negative.body["errors"]] == ["prices.input_per_million"]
     assert negative.body["errors"][0]["message"] == "must be at least 0"
+
+
+REPLACEMENTS = {
+    "/v1/endpoints/openai": {"kind": "openai", "base_url": "http://other.test"},
+    "/v1/variants/old": {"endpoints": ["openai"], "model": "another"},
+    "/v1/metrics/solved": {"source": "feedback:solved"},
+    "/v1/teams/checkout": {"label": "Checkout"},
+    "/v1/webhooks/on-call": {"url": "https://hooks.test", "secret": "env:SECRET"},
+}
+
+
+@pytest.mark.parametrize("path", REPLACEMENTS)
+async def test_a_replacement_may_name_its_key_and_no_other(defined: Client, path: str) -> None:
+    """What was shown or exported names it, and is sent back with a field changed."""
+    collection, _, key = path.rpartition("/")
+    if collection not in ("/v1/endpoints", "/v1/variants"):
+        await defined.made(collection, {**REPLACEMENTS[path], "key": key})
+    assert (await defined.put(path, {**REPLACEMENTS[path], "key": key})).status == 200
+    before = (await defined.get(path)).body
+
+    answer = await defined.put(path, {**REPLACEMENTS[path], "key": "other"})
+    assert (answer.status, answer.body["errors"]) == (
+        422,
+        [{"field": "key", "message": f"is 'other', but the address says '{key}'; a key never changes"}],
+    )
+    assert (await defined.get(path)).body == before

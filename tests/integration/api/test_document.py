@@ -87,7 +87,7 @@ def filled(control_plane: str, document: Any) -> str:
     small = found["/v1/variants"][0]
     more = [small | {"key": key} for key in sorted(named - {small["key"]})]
     creations = [
-        *((path, body) for path in ("/v1/endpoints", "/v1/variants") for body in found[path]),
+        *((path, body) for path in ("/v1/teams", "/v1/endpoints", "/v1/variants") for body in found[path]),
         *(("/v1/variants", body) for body in more),
         *((path, body) for path in ("/v1/routes", "/v1/metrics", "/v1/keys") for body in found[path]),
         *((path, body) for path in ("/v1/webhooks", "/v1/experiments") for body in found[path]),
@@ -111,13 +111,14 @@ def test_every_address_tells_of_its_headers(document: Any) -> None:
         for method, operation in operations.items():
             named = {one["name"] for one in operation.get("parameters", ()) if one["in"] == "header"}
             assert ("Idempotency-Key" in named) == (method == "post"), (method, path)
-            assert ("If-Match" in named) >= (method in ("put", "delete")), (method, path)
+            assert ("If-Match" in named) >= (method in ("put", "patch", "delete")), (method, path)
 
 
 EXAMPLES = settings(
     max_examples=10, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
 )
 KEYS = {
+    "teams": ("checkout",),
     "endpoints": ("openai-main",),
     "variants": ("small-model", "new-model"),
     "routes": ("chat",),
@@ -130,14 +131,17 @@ KEYS = {
 @pytest.fixture(scope="module")
 def api_schema(filled: str) -> Any:
     schema = schemathesis.openapi.from_url(f"{filled}/openapi.json")
+    made = requests.get(f"{filled}/v1/keys", headers=AUTHORIZED, timeout=10).json()["items"]
+    known = KEYS | {"keys": tuple(one["key_id"] for one in made)}
 
     @schema.hook
     def map_path_parameters(context: Any, path_parameters: Any) -> Any:
         """Ask mostly for what is there: of something else one only learns that it is not."""
         kind = context.operation.path.split("/")[2] if context.operation.path.startswith("/v1/") else ""
-        key = (path_parameters or {}).get("key")
-        if isinstance(key, str) and kind in KEYS and len(key) % 4:
-            return path_parameters | {"key": KEYS[kind][len(key) % len(KEYS[kind])]}
+        name = "key_id" if kind == "keys" else "key"
+        key = (path_parameters or {}).get(name)
+        if isinstance(key, str) and kind in known and len(key) % 4:
+            return path_parameters | {name: known[kind][len(key) % len(known[kind])]}
         return path_parameters
 
     return schema

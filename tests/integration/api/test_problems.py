@@ -40,7 +40,7 @@ def check_problem(answer: Answer, status: int, code: str) -> None:
     assert answer.body["type"] == f"urn:headgate:problem:{code}"
 
 
-async def test_it_does_not_start_without_an_admin_key(database_url: str) -> None:
+async def test_it_does_not_start_where_nobody_could_come_in(database_url: str) -> None:
     settings = ApiSettings(admin_key=SecretStr(""))
     with pytest.raises(InvalidDefinition, match="HEADGATE_ADMIN_KEY"):
         await serve(settings, DatabaseSettings(database_url=database_url), asyncio.Event())
@@ -254,4 +254,20 @@ async def test_methods_that_are_not_there(defined: Client, method: str) -> None:
     answer = await defined.call(method, "/v1/routes")
 
     check_problem(answer, 405, "method_not_allowed")
-    assert answer.headers["allow"]
+    assert answer.headers["allow"] == "GET, POST"
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/v1/metrics/solved", "DELETE, GET, PUT"),
+        ("/v1/routes/chat", "GET"),
+        ("/v1/experiments/canary/start", "POST"),
+    ],
+)
+async def test_what_is_allowed_instead_is_every_method_of_the_address(
+    client: Client, path: str, allowed: str
+) -> None:
+    """Starlette names the methods of one of the routes that make up the address."""
+    answer = await client.call("PATCH", path)
+    assert (answer.status, answer.headers["allow"]) == (405, allowed)

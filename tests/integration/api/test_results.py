@@ -320,15 +320,55 @@ async def test_a_dry_run_of_a_test(tested: Client, engine: AsyncEngine) -> None:
     # z-test by hand: 360,000 units, p = 1 %, alpha 0.05/3, power 0.8
     assert fixed["effect"] == pytest.approx(0.00107, rel=0.05)
     assert sequential["effect"] > fixed["effect"]
-    assert found["cost", "sequential"]["unit"] == "standard deviations"
     assert "not known before there is data" in found["latency_p95", ""]["insufficient"]
-    assert "cost is only known of endpoints that have prices" in dry["warnings"]
     assert "split 100% of the route's units" in dry["it_would"][0]
     assert "be readable by fixed-horizon methods after 10 hours" in dry["it_would"]
     assert "0.15 percentage points, looked at at any time" in sequential["sentence"]
     assert "if each request comes from another unit" in sequential["sentence"]
     assert "looked at once, at the end" in fixed["sentence"]
     assert (await tested.get("/v1/experiments/dry")).status == 404
+
+
+COST_TEST = {
+    "key": "dry",
+    "route": "chat",
+    "kind": "ab_test",
+    "variants": [{"key": "old"}, {"key": "short"}, {"key": "long"}],
+    "goals": ["cost"],
+}
+ENDPOINT = {"kind": "openai", "base_url": "https://llm.test/v1"}
+PRICES = {"input_per_million": 1.0, "output_per_million": 2.0}
+
+
+async def costs(client: Client) -> tuple[dict[str, str | None], list[str]]:
+    """What is foretold of the cost of each treatment, or why nothing is; and the warnings about cost."""
+    dry = (await client.post("/v1/experiments/dry-run", COST_TEST)).body
+    foretold = {one["variant"]: one["insufficient"] or one["unit"] for one in dry["detectable"]}
+    return foretold, [warning for warning in dry["warnings"] if "cost" in warning]
+
+
+async def test_no_cost_is_foretold_of_endpoints_without_prices(tested: Client, engine: AsyncEngine) -> None:
+    await with_traffic(engine)
+
+    foretold, warnings = await costs(tested)
+    assert foretold == {
+        "short": "no endpoint of 'old', 'short' has prices: cost stays without values",
+        "long": "no endpoint of 'old', 'long' has prices: cost stays without values",
+    }
+    assert warnings == ["no endpoint of 'old', 'short', 'long' has prices: cost stays without values"]
+
+    await tested.made("/v1/endpoints", {"key": "bare", **ENDPOINT})
+    await tested.put("/v1/endpoints/openai", {**ENDPOINT, "prices": PRICES})
+    await tested.put("/v1/variants/long", {"endpoints": ["bare"], "model": "long"})
+    foretold, warnings = await costs(tested)
+    assert foretold["short"] == "standard deviations"
+    assert foretold["long"] == "no endpoint of 'long' has prices: cost stays without values"
+    assert warnings == ["no endpoint of 'long' has prices: cost stays without values"]
+
+    await tested.put("/v1/variants/long", {"endpoints": ["bare", "openai"], "model": "long"})
+    foretold, warnings = await costs(tested)
+    assert foretold["long"] == "standard deviations"
+    assert warnings == ["cost is only known of endpoints that have prices"]
 
 
 async def test_a_dry_run_of_a_canary(tested: Client, engine: AsyncEngine) -> None:

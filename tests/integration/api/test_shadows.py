@@ -141,8 +141,34 @@ async def test_what_a_shadow_is_waiting_for(shadowed: Client) -> None:
     assert "/comparisons" in refused.body["detail"]
 
 
+async def allow_recording(client: Client, *, recorded: bool) -> None:
+    """Say whether texts of the route may be kept."""
+    answer = await client.put("/v1/routes/chat/recording", {"record_content": recorded})
+    assert (answer.status, answer.body["record_content"]) == (200, recorded)
+
+
+async def test_texts_are_kept_as_long_as_the_route_allows_it(defined: Client, engine: AsyncEngine) -> None:
+    await allow_recording(defined, recorded=True)
+    await defined.made("/v1/experiments", SHADOW | {"keep_text": True})
+    await started(defined)
+    for recorded in (True, False, True):
+        await allow_recording(defined, recorded=recorded)
+        route = await newest_route(engine)
+        assert route.record_content is recorded
+        assert route.shadow is not None
+        assert route.shadow.keep_text is recorded
+    entries = (await defined.get("/v1/audit?limit=1")).body["items"]
+    assert [(one["action"], one["before"], one["after"]) for one in entries] == [
+        ("set_recording", {"record_content": False}, {"record_content": True})
+    ]
+
+
 async def test_a_dry_run_says_what_it_would_do(defined: Client) -> None:
-    found = await defined.post("/v1/experiments/dry-run", SHADOW | {"keep_text": True, "text_days": 3})
+    asked = SHADOW | {"keep_text": True, "text_days": 3}
+    refused = await defined.post("/v1/experiments", asked)
+    assert (refused.status, refused.body["errors"][0]["field"]) == (422, "keep_text")
+    await allow_recording(defined, recorded=True)
+    found = await defined.post("/v1/experiments/dry-run", asked)
     assert found.status == 200
     assert found.body["could_be_started"]
     assert any("after 3 days" in line for line in found.body["it_would"])

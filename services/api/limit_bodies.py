@@ -1,0 +1,54 @@
+"""Limits of keys, teams and routes, as callers define and see them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from services.domain.limits import Limits
+
+LARGEST_LIMIT = 1_000_000_000_000
+
+Limit = Annotated[int, Field(ge=1, le=LARGEST_LIMIT)]
+LIMITS_EXAMPLE: dict[str, Any] = {
+    "requests_per_minute": 600,
+    "tokens_per_day": 5_000_000,
+    "dollars_per_day": 50,
+}
+
+
+class LimitsBody(BaseModel):
+    """Upper bounds over all gateways together; null, or left out, is no bound."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, allow_inf_nan=False, json_schema_extra={"example": LIMITS_EXAMPLE}
+    )
+    requests_per_minute: Limit | None = Field(default=None, description="In any 60 seconds")
+    tokens_per_minute: Limit | None = Field(
+        default=None, description="Prompt and completion, in any 60 seconds"
+    )
+    concurrency: Limit | None = Field(default=None, description="Requests under way at a time")
+    tokens_per_day: Limit | None = Field(default=None, description="From midnight to midnight, UTC")
+    dollars_per_day: Annotated[float, Field(gt=0, le=LARGEST_LIMIT)] | None = Field(
+        default=None, description="From midnight to midnight, UTC; of endpoints that have prices"
+    )
+
+    @classmethod
+    def of(cls, limits: Limits | None) -> LimitsBody | None:
+        """Return limits as callers see them."""
+        return None if limits is None else cls(**msgspec.structs.asdict(limits))
+
+
+def _or_none(body: LimitsBody | None) -> LimitsBody | None:
+    return body if body is not None and body.model_dump(exclude_none=True) else None
+
+
+Bounds = Annotated[LimitsBody | None, AfterValidator(_or_none)]
+"""Limits in a body; those that bound nothing are none."""
+
+
+def limits_of(body: LimitsBody | None) -> Limits | None:
+    """Return limits as they are stored."""
+    return None if body is None else Limits(**body.model_dump())
