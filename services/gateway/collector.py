@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from itertools import accumulate
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from services.domain.configuration import EndpointConfig
-from services.domain.status import OutcomeStatus
 from services.gateway.breaker import Breaker, BreakerState
 from services.gateway.config import ConfigStore
 from services.gateway.exposition import Family, Figures
 from services.gateway.feedback_page import FeedbackPage
 from services.gateway.health import EndpointHealth, HealthBook
 from services.gateway.leases import blind_experiments
-from services.gateway.metrics import DURATION_BOUNDS_US, Metrics, VariantCounts
+from services.gateway.limit_figures import add_limits
+from services.gateway.limiting.limiter import Limiter
+from services.gateway.metrics import Metrics
 from services.gateway.outcomes import OutcomePublisher
+from services.gateway.process_figures import add_process
+from services.gateway.request_figures import add_requests
 from services.gateway.retry_budget import RetryBudgets
 from services.gateway.serving import Serving
 from services.gateway.shadow import Shadows
 
-_BOUNDS = (*(f"{bound / 1e6:g}" for bound in DURATION_BOUNDS_US), "+Inf")
+if TYPE_CHECKING:
+    from services.gateway.telemetry.exporting import Telemetry
 
 
 class Collector:
@@ -39,6 +42,8 @@ class Collector:
         *,
         feedback: FeedbackPage,
         shadows: Shadows,
+        limiter: Limiter | None = None,
+        telemetry: Telemetry | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.process = process
@@ -50,20 +55,25 @@ class Collector:
         self._serving = serving
         self._feedback = feedback
         self._shadows = shadows
+        self._limiter = limiter
+        self._telemetry = telemetry
         self._clock = clock
 
     def families(self) -> list[Family]:
         """Return every metric. Safe in another thread than the one that counts."""
         figures = Figures({"process": str(self.process)})
         self._requests(figures)
-        self._attempts(figures)
         self._endpoints(figures)
         self._retries(figures)
         self._outcomes_to_kafka(figures)
         self._feedback_taken(figures)
         self._tests(figures)
         self._mirrored(figures)
+        if self._limiter is not None:
+            add_limits(figures, self._limiter)
         self._configuration(figures)
+        self._exports(figures)
+        add_process(figures)
         return figures.families
 
     def endpoints(self) -> list[dict[str, Any]]:
@@ -72,28 +82,13 @@ class Collector:
         return [_endpoint(endpoint, health, now) for endpoint, health in self._known()]
 
     def _requests(self, figures: Figures) -> None:
-        counted = [
-            (counts, {"route": route, "variant": variant})
-            for route, variants in _items(self._metrics.by_route)
-            for variant, counts in _items(variants)
-        ]
-        figures.family("headgate_requests_total", "counter", "Requests that a route took, by how they ended.")
-        for counts, labels in counted:
-            for status, count in _by_status(counts.by_status):
-                figures.sample(count, status=status, **labels)
-        figures.family("headgate_request_duration_seconds", "histogram", "From admission to the last byte.")
-        for counts, labels in counted:
-            _histogram(figures, counts, labels)
+        add_requests(figures, self._metrics)
         serving = self._serving
-        rejected = "Requests that the gateway refused before they were routed."
-        figures.single("headgate_rejected_total", "counter", rejected, serving.rejected)
+        refused = "Requests that the gateway refused before they were routed, by the error's code."
+        figures.family("headgate_rejected_total", "counter", refused)
+        for code, count in _items(serving.rejections):
+            figures.sample(count, code=code)
         figures.single("headgate_requests_active", "gauge", "Requests under way.", serving.active)
-
-    def _attempts(self, figures: Figures) -> None:
-        figures.family("headgate_attempts_total", "counter", "Attempts at endpoints, by how they ended.")
-        for endpoint, counts in _items(self._metrics.attempts):
-            for status, count in _by_status(counts):
-                figures.sample(count, endpoint=endpoint, status=status)
 
     def _endpoints(self, figures: Figures) -> None:
         known, now = self._known(), time.monotonic()
@@ -193,6 +188,16 @@ class Collector:
         ):
             figures.single(f"headgate_{name}", "gauge", help_, value)
 
+    def _exports(self, figures: Figures) -> None:
+        deliveries = [] if self._telemetry is None else list(self._telemetry.deliveries.values())
+        taken = "Spans, and reports of metrics, that a collector of telemetry took."
+        figures.family("headgate_telemetry_exported_total", "counter", taken)
+        for delivery in deliveries:
+            figures.sample(delivery.exported, signal=delivery.signal)
+        figures.family("headgate_telemetry_failed_total", "counter", "The same that none took.")
+        for delivery in deliveries:
+            figures.sample(delivery.failed, signal=delivery.signal)
+
     def _known(self) -> list[tuple[EndpointConfig, EndpointHealth]]:
         endpoints = sorted(_items(self._store.view.endpoints))
         return [(endpoint, self._book.by_key.get(key) or EndpointHealth(key)) for key, endpoint in endpoints]
@@ -201,18 +206,6 @@ class Collector:
 def _items(mapping: dict[Any, Any]) -> list[tuple[Any, Any]]:
     # One step for the interpreter, so the thread that counts cannot add to it meanwhile.
     return list(mapping.items())
-
-
-def _by_status(counts: Sequence[int]) -> Iterator[tuple[str, int]]:
-    return ((status.name.lower(), counts[status]) for status in OutcomeStatus if counts[status])
-
-
-def _histogram(figures: Figures, counts: VariantCounts, labels: dict[str, str]) -> None:
-    by_duration = counts.by_duration.copy()
-    for bound, below in zip(_BOUNDS, accumulate(by_duration), strict=True):
-        figures.sample(below, "_bucket", le=bound, **labels)
-    figures.sample(counts.duration_us / 1e6, "_sum", **labels)
-    figures.sample(sum(by_duration), "_count", **labels)
 
 
 def _endpoint(endpoint: EndpointConfig, health: EndpointHealth, now: float) -> dict[str, Any]:

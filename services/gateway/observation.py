@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from services.gateway.board import Report
 from services.gateway.collector import Collector
-from services.gateway.exposition import CONTENT_TYPE, render
+from services.gateway.exposition import render
 from services.gateway.inbound.heads import lines
 from services.gateway.inbound.turn import Answer, Turn
 from services.gateway.outcomes import OutcomePublisher
@@ -26,11 +26,12 @@ class Observation:
         self._collector = collector
         self._outcomes = outcomes
 
-    async def metrics(self, _turn: Turn) -> Answer:
-        """Answer in Prometheus' text format."""
+    async def metrics(self, turn: Turn) -> Answer:
+        """Answer in Prometheus' text format, or in OpenMetrics where that is asked for."""
+        accept = turn.headers.get(b"accept", b"").decode("latin-1")
         # With thousands of series this takes long enough for requests to notice.
-        body = await asyncio.to_thread(self._render)
-        return 200, lines([(b"content-type", CONTENT_TYPE)]), body
+        content_type, body = await asyncio.to_thread(self._render, accept)
+        return 200, lines([(b"content-type", content_type.encode("latin-1"))]), body
 
     async def endpoints(self, _turn: Turn) -> Answer:
         """Tell how each endpoint is, in the eyes of each process."""
@@ -45,8 +46,8 @@ class Observation:
                 self._place.shared.board.write(self._place.process, report)
             await asyncio.sleep(REPORT_SECONDS)
 
-    def _render(self) -> bytes:
-        return render(report.families for report in self._reports())
+    def _render(self, accept: str) -> tuple[str, bytes]:
+        return render((report.families for report in self._reports()), accept)
 
     def _reports(self) -> list[Report]:
         place = self._place
