@@ -70,6 +70,10 @@ class OutboxRelay:
         self._settings = settings
         self._queue = queue
         self._failures = 0
+        self.leading = False
+        """Whether this is the one relay at present."""
+        self.published = 0
+        """How many records it carried."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Relay until ``stop`` is set."""
@@ -88,11 +92,14 @@ class OutboxRelay:
         while True:
             try:
                 async with self._queue.lead() as session:
+                    self.leading = session is not None
                     if session is not None:
                         await self._relay(session)
                 await asyncio.sleep(POLL_SECONDS)
             except (KafkaError, OSError) as error:
                 await self._back_off(error)
+            finally:
+                self.leading = False
 
     async def _relay(self, session: Session) -> None:
         async with self._producer() as producer:
@@ -104,6 +111,7 @@ class OutboxRelay:
                     continue
                 await self._publish(producer, rows)
                 await session.delete([row.outbox_id for row in rows])
+                self.published += len(rows)
                 self._failures = 0
 
     async def _publish(self, producer: AIOKafkaProducer, rows: Sequence[Row]) -> None:

@@ -14,6 +14,7 @@ new stable variant in a new phase.
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import asdict, replace
 from typing import Literal
 from uuid import UUID
@@ -25,6 +26,7 @@ from services.domain.decision import POLICY, Decision
 from services.domain.errors import Conflict, InvalidDefinition, VersionConflict
 from services.domain.experiment import Experiment
 from services.messaging.records import config_record
+from services.routing.metrics import RoutingMetrics
 from services.storage import audit, configuration, decisions, experiments, freezes, outbox, routes
 
 logger = logging.getLogger(__name__)
@@ -36,26 +38,35 @@ class Frozen(Conflict):
     """The route is frozen, and the decision is one that waits for that to be over."""
 
 
-async def apply_decision(engine: AsyncEngine, decision_id: UUID) -> Applied:
+async def apply_decision(
+    engine: AsyncEngine, decision_id: UUID, metrics: RoutingMetrics | None = None
+) -> Applied:
     """Apply a decision, or drop it with a reason; ``nothing`` where that was done before."""
+    metrics, started = metrics or RoutingMetrics(), time.monotonic()
     async with engine.begin() as connection:
         await configuration.hold_variants(connection)
         decision = await decisions.lock_recorded(connection, decision_id)
         if decision is None:
             return "nothing"
         try:
-            await _apply(connection, decision)
+            waited = await _apply(connection, decision)
         except (Frozen, VersionConflict, InvalidDefinition) as conflict:
             # After the freeze the policy decides anew, perhaps the same on the same allocation.
             is_frozen = isinstance(conflict, Frozen)
             await decisions.mark_dropped(connection, decision_id, str(conflict), released=is_frozen)
-            logger.info("dropped %s of %s: %s", decision.action, decision.experiment_id, conflict)
+            told = {"experiment_id": str(decision.experiment_id), "decision_id": str(decision_id)}
+            logger.info("dropped %s of %s: %s", decision.action, decision.experiment_id, conflict, extra=told)
+            metrics.settled(decision.action, time.monotonic() - started)
             return "dropped"
-    logger.info("applied %s of %s: %s", decision.action, decision.experiment_id, decision.reason)
+    metrics.settled(decision.action, time.monotonic() - started)
+    metrics.applied(decision.action, waited)
+    told = {"experiment_id": str(decision.experiment_id), "decision_id": str(decision_id)}
+    logger.info("applied %s of %s: %s", decision.action, decision.experiment_id, decision.reason, extra=told)
     return "applied"
 
 
-async def _apply(connection: AsyncConnection, decision: Decision) -> None:
+async def _apply(connection: AsyncConnection, decision: Decision) -> float:
+    """Return for how many seconds the decision had waited."""
     experiment = await experiments.by_id(connection, decision.experiment_id)
     if experiment is None:
         raise VersionConflict(f"there is no experiment {decision.experiment_id}")
@@ -70,12 +81,13 @@ async def _apply(connection: AsyncConnection, decision: Decision) -> None:
         decision_id=decision.decision_id,
     )
     await _move_experiment(connection, decision)
-    await decisions.mark_applied(connection, decision.decision_id, after.version)
+    waited = await decisions.mark_applied(connection, decision.decision_id, after.version)
     await _note(connection, decision, experiment, before, after)
     if before.test is not None and after.test is not None and before.test.control != after.test.control:
         await _give_new_control(connection, decision, after.test)
     state = await configuration.config_of(connection, replace(route, allocation=after))
     await outbox.add(connection, *config_record(state))
+    return waited
 
 
 async def _check_freeze(connection: AsyncConnection, decision: Decision, route_key: str) -> None:

@@ -16,6 +16,7 @@ from services.messaging.codec import decode_decision
 from services.messaging.settings import KafkaSettings
 from services.messaging.topics import TopicNames
 from services.routing.apply import apply_decision
+from services.routing.metrics import RoutingMetrics
 from services.storage import decisions
 
 logger = logging.getLogger(__name__)
@@ -27,14 +28,14 @@ UNREACHABLE = (sa.exc.OperationalError, sa.exc.InterfaceError)
 SESSION_TIMEOUT_MS = 10_000
 
 
-async def consume(engine: AsyncEngine, settings: KafkaSettings) -> None:
+async def consume(engine: AsyncEngine, settings: KafkaSettings, metrics: RoutingMetrics) -> None:
     """Apply every published decision, for ever; an offset is committed after the decision's transaction."""
     while True:
         consumer = _consumer(settings)
         try:
             await consumer.start()
             async for record in consumer:
-                await _apply_record(engine, record)
+                await _apply_record(engine, record, metrics)
                 await consumer.commit()
         except (KafkaError, OSError) as error:
             logger.warning("cannot read decisions from Kafka: %r; trying again", error)
@@ -43,7 +44,7 @@ async def consume(engine: AsyncEngine, settings: KafkaSettings) -> None:
             await consumer.stop()
 
 
-async def sweep(engine: AsyncEngine, interval_seconds: float) -> None:
+async def sweep(engine: AsyncEngine, interval_seconds: float, metrics: RoutingMetrics) -> None:
     """Apply what was recorded and not applied, now and every so often."""
     while True:
         try:
@@ -53,24 +54,26 @@ async def sweep(engine: AsyncEngine, interval_seconds: float) -> None:
             logger.warning("cannot read recorded decisions: %s; trying again", error.orig)
             waiting = []
         for decision_id in waiting:
-            await _apply_until_done(engine, decision_id)
+            await _apply_until_done(engine, decision_id, metrics)
         await asyncio.sleep(interval_seconds)
 
 
-async def _apply_record(engine: AsyncEngine, record: ConsumerRecord[bytes, bytes]) -> None:
+async def _apply_record(
+    engine: AsyncEngine, record: ConsumerRecord[bytes, bytes], metrics: RoutingMetrics
+) -> None:
     try:
         event = decode_decision(record.value or b"")
     except msgspec.DecodeError as error:
         # Its row in Postgres, if it has one, is found by the sweep.
         logger.warning("skipped an unreadable decision at %d/%d: %s", record.partition, record.offset, error)
         return
-    await _apply_until_done(engine, event.decision_id)
+    await _apply_until_done(engine, event.decision_id, metrics)
 
 
-async def _apply_until_done(engine: AsyncEngine, decision_id: UUID) -> None:
+async def _apply_until_done(engine: AsyncEngine, decision_id: UUID, metrics: RoutingMetrics) -> None:
     while True:
         try:
-            await apply_decision(engine, decision_id)
+            await apply_decision(engine, decision_id, metrics)
         except UNREACHABLE as error:
             logger.warning("cannot apply decision %s: %s; trying again", decision_id, error.orig)
             await asyncio.sleep(RETRY_SECONDS)

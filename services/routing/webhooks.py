@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import aiohttp
@@ -15,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.domain.errors import InvalidDefinition
 from services.domain.webhook import next_try_after, signature, signing_key
 from services.routing.decisions import UNREACHABLE
+from services.routing.metrics import RoutingMetrics
 from services.storage import deliveries
 from services.storage.deliveries import Delivery
 
@@ -42,9 +44,14 @@ def sending_session(try_seconds: float = TRY_SECONDS) -> aiohttp.ClientSession:
 
 
 async def send_webhooks(
-    engine: AsyncEngine, look_every_seconds: float, *, try_seconds: float = TRY_SECONDS
+    engine: AsyncEngine,
+    look_every_seconds: float,
+    *,
+    try_seconds: float = TRY_SECONDS,
+    metrics: RoutingMetrics | None = None,
 ) -> None:
     """Deliver for ever."""
+    metrics = metrics or RoutingMetrics()
     room = asyncio.Semaphore(SENDERS)
     async with sending_session(try_seconds) as session, asyncio.TaskGroup() as group:
         while True:
@@ -54,7 +61,7 @@ async def send_webhooks(
                 room.release()
                 await asyncio.sleep(look_every_seconds)
                 continue
-            sending = group.create_task(_send_and_book(engine, session, delivery))
+            sending = group.create_task(_send_and_book(engine, session, delivery, metrics))
             sending.add_done_callback(lambda _: room.release())
 
 
@@ -67,27 +74,40 @@ async def _take(engine: AsyncEngine) -> Delivery | None:
         return None
 
 
-async def _send_and_book(engine: AsyncEngine, session: aiohttp.ClientSession, delivery: Delivery) -> None:
+async def _send_and_book(
+    engine: AsyncEngine, session: aiohttp.ClientSession, delivery: Delivery, metrics: RoutingMetrics
+) -> None:
     try:
-        await send(engine, session, delivery)
+        await send(engine, session, delivery, metrics)
     except UNREACHABLE as error:
         # It is sent again when its time is over: a receiver knows it by its id.
         logger.warning("cannot book webhook delivery %s: %s", delivery.delivery_id, error.orig)
 
 
-async def send(engine: AsyncEngine, session: aiohttp.ClientSession, delivery: Delivery) -> None:
+async def send(
+    engine: AsyncEngine,
+    session: aiohttp.ClientSession,
+    delivery: Delivery,
+    metrics: RoutingMetrics | None = None,
+) -> None:
     """Send a message that was taken, and book what came of it."""
+    metrics, started = metrics or RoutingMetrics(), time.monotonic()
+    key = delivery.webhook.key
     try:
         status = await _post(session, delivery)
     except Refused as refused:
-        await _book_failed(engine, delivery, refused)
+        after = next_try_after(delivery.tries)
+        metrics.tried(key, "given_up" if after is None else "failed", time.monotonic() - started)
+        await _book_failed(engine, delivery, refused, after)
     else:
+        metrics.tried(key, "delivered", time.monotonic() - started)
         async with engine.begin() as connection:
             await deliveries.book_delivered(connection, delivery, status)
 
 
-async def _book_failed(engine: AsyncEngine, delivery: Delivery, refused: Refused) -> None:
-    after = next_try_after(delivery.tries)
+async def _book_failed(
+    engine: AsyncEngine, delivery: Delivery, refused: Refused, after: timedelta | None
+) -> None:
     logger.warning(
         "webhook %s did not take %s at try %d: %s",
         delivery.webhook.key,

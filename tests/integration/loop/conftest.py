@@ -22,6 +22,8 @@ from services.storage.counting_totals import CountingTotals, read_totals
 from services.storage.session import create_engine
 from services.storage.settings import DatabaseSettings
 
+SETTINGS = {"HEADGATE_ROUTING_LOOK_SECONDS": "0.2"}
+
 
 @dataclass(slots=True)
 class Loop:
@@ -119,7 +121,9 @@ async def breakable_loop(
 async def running(kafka: str, database_url: str, place: Path, topic_prefix: str) -> AsyncIterator[Loop]:
     lines: list[str] = []
     async with (
-        Product(kafka, database_url, place, lines.append, topic_prefix=topic_prefix) as product,
+        Product(
+            kafka, database_url, place, lines.append, topic_prefix=topic_prefix, settings=SETTINGS
+        ) as product,
         ControlApi(product.addresses.api, product.admin_key) as api,
     ):
         for key, error_rate in (("steady", 0.01), ("next", 0.01), ("broken", 0.4)):

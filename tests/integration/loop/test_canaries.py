@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import pytest
 
 from services.domain.assignment import basis_point, split_salt
+from tests.integration.loop import scrapes
 from tests.integration.loop.conftest import Loop, eventually
 
 pytestmark = pytest.mark.loop
 
 
-async def test_a_bad_canary_rolls_itself_back_and_everything_is_counted_once(loop: Loop) -> None:
+async def test_a_bad_canary_rolls_itself_back_and_everything_is_counted_once(
+    loop: Loop, tmp_path: Path
+) -> None:
+    before = await scrapes.scrape_until(loop.product, _knows_the_route)
     async with loop.under_load(200) as traffic:
         await loop.start_canary("broken")
         assert await loop.canary_ends() == "rolled_back"
@@ -25,6 +30,27 @@ async def test_a_bad_canary_rolls_itself_back_and_everything_is_counted_once(loo
     assert (totals.outcomes_counted, totals.missing) == (len(traffic.answers), 0)
     (decision,) = await loop.decisions()
     assert (decision["action"], decision["state"]) == ("rollback", "applied")
+    await _check_metrics(loop, before, len(traffic.answers), tmp_path)
+
+
+def _knows_the_route(seen: scrapes.Scrape) -> bool:
+    return any(series.startswith("headgate_rollbacks_total{") and 'route="bot"' in series for series in seen)
+
+
+async def _check_metrics(loop: Loop, before: scrapes.Scrape, requests: int, place: Path) -> None:
+    """All of it shows in the metrics, and the alerts say so and nothing else."""
+    after = await scrapes.scrape_until(
+        loop.product, lambda seen: scrapes.total(seen, "headgate_books_outcomes_total") == requests
+    )
+    by_policy = ('route="bot"', 'by="policy"')
+    assert scrapes.total(before, "headgate_rollbacks_total", *by_policy) == 0
+    assert scrapes.total(after, "headgate_rollbacks_total", *by_policy) == 1
+    assert scrapes.total(after, "headgate_worker_decisions_total", 'action="rollback"') == 1
+    assert scrapes.total(after, "headgate_worker_outcomes_total") == requests
+    assert scrapes.total(after, "headgate_requests_total", 'route="bot"') == requests
+    assert scrapes.total(after, "headgate_routing_decision_delay_seconds_count", 'action="rollback"') == 1
+    assert await scrapes.undocumented(loop.product) == []
+    assert await scrapes.firing(before, after, place) in (None, {"HeadgateRollbackHappened"})
 
 
 async def test_a_good_canary_climbs_its_steps_and_is_promoted(loop: Loop) -> None:

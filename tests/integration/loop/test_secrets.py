@@ -29,6 +29,7 @@ PROVIDER_KEY = "sk-canary-of-the-openai-provider"
 AZURE_KEY = "canary-of-the-azure-provider"
 TOKEN = "eyJ-canary-of-the-entra-token"
 WRONG_KEY = "hg-canary-of-nobody"
+PROMPT = "the-prompt-is-a-canary"
 MISTAKEN = "sk-canary-put-where-a-reference-belongs"
 
 ENDPOINTS: dict[str, dict[str, Any]] = {
@@ -39,13 +40,23 @@ ENDPOINTS: dict[str, dict[str, Any]] = {
 FAULTS = (None, "error", "garbage", "unauthorized", "broken", "bad_request")
 
 
+@pytest.fixture(params=["text", "json"])
+def log_format(request: pytest.FixtureRequest) -> str:
+    """How the services log."""
+    return str(request.param)
+
+
 @pytest.fixture
-async def product(kafka: str, database_url: str, topic_prefix: str, tmp_path: Path) -> AsyncIterator[Product]:
+async def product(
+    kafka: str, database_url: str, topic_prefix: str, tmp_path: Path, log_format: str
+) -> AsyncIterator[Product]:
     printed = json.dumps({"accessToken": TOKEN, "expires_in": 3600})
     command = shlex.join([sys.executable, "-c", f"print({printed!r})"])
     settings = {
         "CANARY_PROVIDER_KEY": PROVIDER_KEY,
         "HEADGATE_LOG_LEVEL": "DEBUG",
+        "HEADGATE_LOG_FORMAT": log_format,
+        "HEADGATE_GATEWAY_ACCESS_LOG": "true",
         "HEADGATE_GATEWAY_SECRET_COMMANDS": json.dumps({"entra": command}),
     }
     lines: list[str] = []
@@ -64,7 +75,8 @@ async def ask(product: Product, client_key: str) -> list[str]:
         for headers in ways:
             for route in ENDPOINTS:
                 for number, fault in enumerate(FAULTS):
-                    body: dict[str, Any] = {"model": route, "stream": number % 2 == 1}
+                    body: dict[str, Any] = {"model": route, "stream": number % 2 == 1, "prompt": PROMPT}
+                    body["messages"] = [{"role": "user", "content": PROMPT}]
                     body |= {} if fault is None else {"metadata": {"sim_fault": fault}}
                     for path in ("/v1/chat/completions", f"/openai/deployments/{route}/completions"):
                         async with session.post(path, json=body, headers=headers) as answer:
@@ -114,8 +126,25 @@ def files(place: Path) -> dict[str, str]:
     }
 
 
-async def test_secrets_are_nowhere(
-    product: Product, kafka_admin: AIOKafkaAdminClient, tmp_path: Path, database_url: str
+def check_logs(place: Path) -> None:
+    """Every line of every service is an object, and each request has one of its own."""
+    # The command that migrates ends with a word to whoever ran it.
+    found = [path for path in place.rglob("*.log") if path.stem != "migrate"]
+    logs = {path.stem: path.read_text().splitlines() for path in found}
+    objects = {service: [json.loads(line) for line in lines] for service, lines in logs.items()}
+    for lines in objects.values():
+        assert all({"timestamp", "level", "logger", "message", "pid"} <= line.keys() for line in lines)
+    loggers = {line["logger"].split(".")[0] for lines in objects.values() for line in lines}
+    assert {"services", "headgate", "aiokafka", "asyncio"} <= loggers
+    accesses = [line for line in objects["gateway"] if line["logger"] == "headgate.access"]
+    served = [line for line in accesses if line["outcome"] != "refused"]
+    assert len(served) == 2 * 2 * len(ENDPOINTS) * len(FAULTS)
+    assert all({"request_id", "route", "variant", "http_status", "key_id"} <= line.keys() for line in served)
+    assert {line["code"] for line in accesses if line["outcome"] == "refused"} == {"invalid_api_key"}
+
+
+async def test_secrets_and_prompts_are_nowhere(
+    product: Product, kafka_admin: AIOKafkaAdminClient, tmp_path: Path, database_url: str, log_format: str
 ) -> None:
     azure_key = tmp_path / "azure-key"
     azure_key.write_text(AZURE_KEY)
@@ -149,5 +178,7 @@ async def test_secrets_are_nowhere(
     assert {"table endpoints", "answers", "api audit", "file gateway.log", "file api.log"} <= written
     assert any(name.startswith("file config") for name in written)
     assert any(name.startswith("topic ") and "by-command" in text for name, text in places.items())
-    secrets = (PROVIDER_KEY, AZURE_KEY, TOKEN, WRONG_KEY, MISTAKEN, client_key, product.admin_key)
+    if log_format == "json":
+        check_logs(product.place)
+    secrets = (PROVIDER_KEY, AZURE_KEY, TOKEN, WRONG_KEY, MISTAKEN, PROMPT, client_key, product.admin_key)
     assert [(name, secret) for name, text in places.items() for secret in secrets if secret in text] == []

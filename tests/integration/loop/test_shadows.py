@@ -38,6 +38,7 @@ async def settled(loop: Loop, *, at_least: int = 1) -> dict[str, Any]:
 
 async def test_a_shadow_from_start_to_stop(loop: Loop) -> None:
     await create_variant(loop.api, "slow", loop.product.addresses.provider, "sim:latency_ms=40")
+    await loop.api.put("/v1/routes/bot/recording", {"record_content": True})
     await define(loop, "slow", keep_text=True, max_concurrency=100, queue_limit=1000)
     assert (await shown(loop))["no_comparisons"].startswith("no comparisons yet: POST")
     await loop.api.post("/v1/experiments/shadow/start")
