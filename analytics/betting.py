@@ -95,5 +95,6 @@ def log_sum(log_terms: Floats) -> Floats:
         Shape (...).
     """
     largest = log_terms.max(axis=-1)
-    total: Floats = largest + np.log(np.exp(log_terms - largest[..., None]).sum(axis=-1))
+    terms = log_terms - largest[..., None]
+    total: Floats = largest + np.log(np.exp(terms, out=terms).sum(axis=-1))
     return total

@@ -94,10 +94,14 @@ class Columns:
         by_row = np.zeros((len(self.ticks), log_factors.shape[2]))
         for outcome in range(self.observed.shape[1]):
             by_row += log_factors[self.share_index, outcome] * self.observed[:, outcome, None]
+        return self.by_tick(by_row)
+
+    def by_tick(self, by_row: Floats) -> Floats:
+        """The sums of rows of the same tick, shape (n, K) → (t, K)."""
         if len(self.tick_starts) == len(self.ticks):
             return by_row
-        gained: Floats = np.add.reduceat(by_row, self.tick_starts, axis=0)
-        return gained
+        added: Floats = np.add.reduceat(by_row, self.tick_starts, axis=0)
+        return added
 
 
 def columns_of(counts: Sequence[TickCounts] | Columns, now_tick: int | None = None) -> Columns | Insufficient:

@@ -7,6 +7,7 @@ most α, however often it is looked at (Ville's inequality).
 
 import math
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -17,6 +18,7 @@ RESERVE = 0.2
 """The part of the capital that is kept for regressions that begin late."""
 
 _LARGEST_LOG = 700.0  # exp(700) = 1e304: the nearest power before floats overflow
+_SCALES_APART = 1024.0  # a power of two, so that scales are exact; exp(±512) is far from where floats end
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,8 @@ class PathMemory:
         ticks: shape (t,).
         gained: shape (t, K).
         reached: shape (t, K), the sums of `gained` up to each tick.
-        met: shape (t, K), log Σ_j moved_j·exp(−before_j) up to each tick.
+        scale: shape (t, K), in whose exponential `met` is counted.
+        met: shape (t, K), Σ_j moved_j·exp(−before_j − scale) up to each tick.
         path: shape (t,), log E.
     """
 
@@ -74,6 +77,7 @@ class PathMemory:
     ticks: Integers = field(default_factory=lambda: np.empty(0, np.int64))
     gained: Floats = field(default_factory=lambda: np.empty((0, 0)))
     reached: Floats = field(default_factory=lambda: np.empty((0, 0)))
+    scale: Floats = field(default_factory=lambda: np.empty((0, 0)))
     met: Floats = field(default_factory=lambda: np.empty((0, 0)))
     path: Floats = field(default_factory=lambda: np.empty(0))
 
@@ -121,14 +125,54 @@ def re_armed(
     start = known.reached[same - 1 : same] if same else np.zeros((1, gained.shape[1]))
     reached = np.concatenate([start, gained[same:]]).cumsum(axis=0)
     # What was moved at tick j has been multiplied from then on: S_k = Σ_j moved_j·exp(reached − before_j).
-    moved_then = _after(known.met[same - 1 : same], log_moved[same:, None] - reached[:-1])
-    met = np.logaddexp.accumulate(moved_then, axis=0)[min(same, 1) :]
-    stakes_and_kept = np.concatenate([reached[1:] + met, log_kept[same:, None]], axis=1)
+    moved_then = log_moved[same:, None] - reached[:-1]
+    scale, met = _running_sums(moved_then, known.scale[same - 1 : same], known.met[same - 1 : same])
+    stakes_and_kept = np.empty((len(met), met.shape[1] + 1))
+    stakes = np.log(met)
+    stakes += scale
+    stakes += reached[1:]
+    stakes_and_kept[:, :-1] = stakes
+    stakes_and_kept[:, -1] = log_kept[same:]
     known.plan, known.ticks, known.gained = plan, ticks, gained
     known.reached = _after(known.reached[:same], reached[1:])
-    known.met = _after(known.met[:same], met)
+    known.scale, known.met = _after(known.scale[:same], scale), _after(known.met[:same], met)
     known.path = _after(known.path[:same], log_sum(stakes_and_kept))
     return known.path
+
+
+def _running_sums(log_terms: Floats, scale: Floats, sums: Floats) -> tuple[Floats, Floats]:
+    """Sums of exponentials down to each row, counted in an exponential that fits each.
+
+    The scale of a row lies within 512 of the largest logarithm so far and seldom changes, so that nearly all
+    of this is one pass over an array. Where the rows are split changes no bit.
+
+    Args:
+        log_terms: shape (n, K), −∞ for nothing, but not in a column's first row of all.
+        scale: shape (1, K), that of the row before, or (0, K) without one.
+        sums: likewise, the sums down to the row before.
+
+    Returns:
+        The scales and the sums, both of shape (n, K): Σ exp(log_terms) = exp(scale)·sums.
+    """
+    if not len(log_terms):
+        return log_terms, log_terms
+    scales = np.maximum.accumulate(log_terms, axis=0)
+    if len(scale):
+        np.maximum(scales, scale, out=scales)
+    # In place from here on: fresh memory for every step would take longer than the steps.
+    scales /= _SCALES_APART
+    np.rint(scales, out=scales)
+    scales *= _SCALES_APART
+    scaled = log_terms - scales
+    np.exp(scaled, out=scaled)
+    if len(sums):
+        scaled[0] += sums[0] * np.exp(scale[0] - scales[0])
+    changed = (scales[1:] != scales[:-1]).any(axis=1).nonzero()[0] + 1
+    for first, end in pairwise([0, *changed.tolist(), len(scaled)]):
+        if first:
+            scaled[first] += scaled[first - 1] * np.exp(scales[first - 1] - scales[first])
+        scaled[first:end].cumsum(axis=0, out=scaled[first:end])
+    return scales, scaled
 
 
 def _log_capital(ticks: Integers, first_tick: int, planned_ticks: int, bets: int) -> tuple[Floats, Floats]:

@@ -132,7 +132,7 @@ def latency_evidence(
     columns = _columns_of(rows, now_tick)
     if isinstance(columns, Insufficient):
         return columns
-    gained = columns.gains(latency_log_factors(columns.distinct_shares))
+    gained = columns.by_tick(_gains(columns))
     ticks = columns.distinct_ticks
     path = re_armed(gained, ticks, first_tick=first_tick, planned_ticks=planned_ticks, memory=memory)
     counted = columns.observed.sum(axis=0).tolist()
@@ -155,15 +155,8 @@ def latency_log_factors(shares: Floats) -> Floats:
         Shape (n, 12, K): for each row the log factors of the treatment's six bins, then of the control's,
         for the K bets of every threshold with every odds ratio.
     """
-    w = shares[:, None]
-    levels, ratios = (grid.ravel() for grid in np.meshgrid(LEVELS, ODDS_RATIOS, indexing="ij"))
-    odds = ratios * (1.0 - levels) / levels
-    of_control = np.broadcast_to(1.0 - levels, (len(shares), len(levels)))
-    of_treatment = np.broadcast_to(odds / (1.0 + odds), of_control.shape)
-    of_both = w * of_treatment + (1.0 - w) * of_control
-    of_each = np.stack([of_treatment, of_control])
-    above, below = np.log(of_each / of_both), np.log((1.0 - of_each) / (1.0 - of_both))
-    exceeded = np.arange(len(LEVELS) + 1)[:, None] > np.searchsorted(LEVELS, levels)
+    above, below = _above_and_below(shares)
+    exceeded = np.arange(len(LEVELS) + 1)[:, None] > np.arange(len(LEVELS)).repeat(len(ODDS_RATIOS))
     by_role_and_bin = np.where(exceeded, above[:, :, None], below[:, :, None])
     return np.concatenate(by_role_and_bin, axis=1)
 
@@ -176,6 +169,41 @@ def bin_of(latency: float, quantiles: Sequence[float]) -> int:
         quantiles: those of `LEVELS` in the control's previous window, not decreasing.
     """
     return bisect_left(quantiles, latency)
+
+
+def _above_and_below(shares: Floats) -> tuple[Floats, Floats]:
+    """Log factors of an observation above a bet's threshold and of one that is not.
+
+    Both of shape (2, n, K): for the treatment and the control, by share, for every threshold with every odds
+    ratio.
+    """
+    w = shares[:, None]
+    levels, ratios = (grid.ravel() for grid in np.meshgrid(LEVELS, ODDS_RATIOS, indexing="ij"))
+    odds = ratios * (1.0 - levels) / levels
+    of_control = np.broadcast_to(1.0 - levels, (len(shares), len(levels)))
+    of_treatment = np.broadcast_to(odds / (1.0 + odds), of_control.shape)
+    of_both = w * of_treatment + (1.0 - w) * of_control
+    of_each = np.stack([of_treatment, of_control])
+    return np.log(of_each / of_both), np.log((1.0 - of_each) / (1.0 - of_both))
+
+
+def _gains(columns: Columns) -> Floats:
+    """What each row adds to the logarithm of each bet, shape (n, K).
+
+    The sum over `latency_log_factors`, of which a bet asks only which bins are above its threshold.
+    """
+    n, thresholds = len(columns.ticks), len(LEVELS)
+    by_role = columns.observed.reshape(n, 2, thresholds + 1)
+    at_least = by_role[:, :, ::-1].cumsum(axis=2)[:, :, ::-1]
+    exceeding, others = at_least[:, :, 1:], at_least[:, :, :1] - at_least[:, :, 1:]
+    gained = np.zeros((n, thresholds, len(ODDS_RATIOS)))
+    of_row = np.empty_like(gained)
+    for factors, counts in zip(_above_and_below(columns.distinct_shares), (exceeding, others), strict=True):
+        for role in range(2):
+            np.take(factors[role].reshape(-1, *gained.shape[1:]), columns.share_index, axis=0, out=of_row)
+            of_row *= counts[:, role, :, None]
+            gained += of_row
+    return gained.reshape(n, -1)
 
 
 def _columns_of(rows: Sequence[LatencyCounts] | Columns, now_tick: int | None) -> Columns | Insufficient:

@@ -5,7 +5,7 @@ says in its title whether what it shows may be looked at at any time. Few points
 where there are none the figure says so.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from textwrap import fill
 
@@ -25,29 +25,28 @@ _POINT_SIZE = 5.0
 _SENTENCE_WIDTH = 84
 
 
-def forest(differences: pd.DataFrame, *, title: str = "Treatment against control") -> Figure:
+def forest(
+    differences: pd.DataFrame,
+    in_units: Mapping[str, pd.DataFrame] | None = None,
+    *,
+    title: str = "Treatment against control",
+) -> Figure:
     """Differences with their intervals, a row for each metric, segment and variant.
 
     Args:
         differences: from `analytics.report.results` with a difference; relative ones are shown in per cent.
+        in_units: more of them, absolute ones by their unit; each unit has an axis of its own below.
         title: what is compared.
     """
-    rows = differences.iloc[::-1].reset_index(drop=True)
-    figure, axes = _figure(height=1.4 + 0.42 * max(len(rows), 1))
-    axes.axvline(0.0, color=CONTROL, linewidth=1.0)
-    for place, row in rows.iterrows():
-        _draw_interval(axes, float(str(place)), row)
-    axes.set_yticks(range(len(rows)), [_label(row) for _, row in rows.iterrows()])
-    axes.set_ylim(-0.7, len(rows) - 0.3)
-    axes.set_title(f"{title}\n{_when(rows)}", loc="left", fontsize=10)
-    if not rows["point"].notna().any():
-        axes.xaxis.set_visible(False)
-        axes.spines["bottom"].set_visible(False)
-        return figure
-    relative = bool((rows["statistic"] == "relative_difference").all())
-    axes.set_xlabel("difference, % of the control's mean" if relative else "difference, in the metric's unit")
-    if relative:
-        axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+    panels = {"": differences, **(in_units or {})}
+    panels = {unit: rows.iloc[::-1].reset_index(drop=True) for unit, rows in panels.items() if len(rows)}
+    heights = [0.7 + 0.42 * len(rows) for rows in panels.values()] or [1.1]
+    figure = Figure(figsize=(7.2, 0.7 + sum(heights)), layout="constrained")
+    every = figure.subplots(len(heights), squeeze=False, height_ratios=heights)[:, 0]
+    shown = pd.concat(panels.values()) if panels else differences
+    every[0].set_title(f"{title}\n{_when(shown)}", loc="left", fontsize=10)
+    for axes, (unit, rows) in zip(every, (panels or {"": differences}).items(), strict=True):
+        _draw_forest(axes, rows, unit)
     return figure
 
 
@@ -210,6 +209,25 @@ def _draw_distribution(
         return
     axes.plot([values[0], *values, largest], [0.0, *levels, 1.0], color=color, linewidth=1.6,
               drawstyle="steps-post", label=variant)  # fmt: skip
+
+
+def _draw_forest(axes: Axes, rows: pd.DataFrame, unit: str) -> None:
+    _tidy(axes)
+    axes.axvline(0.0, color=CONTROL, linewidth=1.0)
+    for place, row in rows.iterrows():
+        _draw_interval(axes, float(str(place)), row)
+    axes.set_yticks(range(len(rows)), [_label(row) for _, row in rows.iterrows()])
+    axes.set_ylim(-0.7, len(rows) - 0.3)
+    if not rows["point"].notna().any():
+        axes.xaxis.set_visible(False)
+        axes.spines["bottom"].set_visible(False)
+        return
+    if (rows["statistic"] == "relative_difference").all():
+        axes.set_xlabel("difference, % of the control's mean")
+        axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+    else:
+        own_unit = unit or "in the metric's unit"
+        axes.set_xlabel(f"difference, {own_unit}")
 
 
 def _draw_interval(axes: Axes, place: float, row: pd.Series) -> None:

@@ -26,8 +26,7 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import expit, logit
-from scipy.stats import t as student
+from scipy.special import expit, logit, stdtrit
 
 from analytics.buckets import BucketSums, bucketed_mean
 from analytics.comparison import Method, check_alpha
@@ -154,7 +153,7 @@ def quantile_difference(
         of_treatment, of_control = _begun(of_treatment), _begun(of_control)
         reach = boundary(found.sample_size, alpha)
     else:
-        reach = float(student.isf(alpha / 2.0, found.degrees))
+        reach = -float(stdtrit(found.degrees, alpha / 2.0))
     t = _limits(treatment, of_treatment, level, reach)
     c = _limits(control, of_control, level, reach)
     if isinstance(t, Insufficient):

@@ -55,6 +55,16 @@ def results(
     return tidy.sort_values(_IDENTITY, ignore_index=True)
 
 
+def absolute_only(experiment_results: pd.DataFrame, *, method: str | None = None) -> pd.DataFrame:
+    """The absolute differences of metrics that have no relative one, such as quantiles.
+
+    The same columns as `results`; numbers are in the metric's unit.
+    """
+    absolute = results(experiment_results, statistic="absolute_difference", method=method)
+    relative = results(experiment_results, statistic="relative_difference")
+    return absolute[~absolute["metric"].isin(relative["metric"])].reset_index(drop=True)
+
+
 def means(experiment_results: pd.DataFrame, *, segment: str = "") -> pd.DataFrame:
     """The mean, or quantile, of every metric (rows) in every variant (columns), in the metric's unit."""
     of_one = [

@@ -18,8 +18,7 @@ clustered samples in Franco, Little, Louis & Slud 2019, doi:10.1093/jssam/smy019
 import math
 from dataclasses import dataclass
 
-from scipy.stats import norm
-from scipy.stats import t as student
+from scipy.special import ndtri, stdtrit
 
 from analytics.buckets import BucketSums, bucketed_mean, too_few_buckets
 from analytics.comparison import check_alpha
@@ -77,7 +76,7 @@ def wilson(rate: float, samples: float, *, alpha: float = 0.05) -> Interval:
         alpha: one minus the confidence, in (0, 1).
     """
     check_alpha(alpha)
-    return Interval(*score_limits(rate, samples, float(norm.isf(alpha / 2.0))), 1.0 - alpha)
+    return Interval(*score_limits(rate, samples, -float(ndtri(alpha / 2.0))), 1.0 - alpha)
 
 
 def score_limits(rate: float, samples: float, reach: float) -> tuple[float, float]:
@@ -123,6 +122,5 @@ def _effective_size(sums: BucketSums, alpha: float) -> float:
     found = bucketed_mean(sums)
     if isinstance(found, Insufficient) or found.variance == 0.0:
         return sums.total_n**2 / float(sums.n @ sums.n)
-    quantile = float(student.isf(alpha / 2.0, found.degrees))
-    narrowing = (float(norm.isf(alpha / 2.0)) / quantile) ** 2
+    narrowing = float(ndtri(alpha / 2.0) / stdtrit(found.degrees, alpha / 2.0)) ** 2
     return min(sums.total_n, found.mean * (1.0 - found.mean) / found.variance * narrowing)

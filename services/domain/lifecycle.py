@@ -95,6 +95,15 @@ def check_verb(verb: Verb, experiment: Experiment) -> None:
     )
 
 
+def check_draft(what: str, experiment: Experiment) -> None:
+    """Raise Conflict where the experiment was started: its evidence is about the definition it has."""
+    if experiment.status != "draft":
+        raise Conflict(
+            f"cannot {what} {experiment.key!r}: it is {_present(experiment)}, and keeps the definition that "
+            "its evidence is about; draft another experiment under a key of its own"
+        )
+
+
 def _check_stage(verb: Verb, experiment: Experiment) -> None:
     instead = NOT_IN_STAGE.get((verb, experiment.stage))
     if instead is not None:

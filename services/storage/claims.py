@@ -66,7 +66,7 @@ class Move:
 
 
 class UnitChunk(NamedTuple):
-    """A stored piece of a unit ledger: packed 64-bit hashes, little-endian."""
+    """A stored piece of a unit ledger, or what is added to one: packed 64-bit hashes, little-endian."""
 
     partition: int
     experiment_id: UUID

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.domain.events import Comparison, Likeness, ShadowCoverage, Side
 from services.domain.shadow_report import SUMMED, ShadowSums
 from services.domain.status import ERROR_STATUSES, OutcomeStatus
-from services.storage.tables import comparison_texts, comparisons, shadow_coverage
+from services.storage.tables import comparison_texts, comparisons, shadow_coverage, shadow_sums
 
 SAMPLED, COMPARED, FAILED, SHED, COST = "sampled", "compared", "failed", "shed_", "cost_nanos"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -106,7 +106,23 @@ async def covered(connection: AsyncConnection, experiment_id: UUID, phase: int) 
 async def summed(
     connection: AsyncConnection, experiment_id: UUID, phase: int, *, similar_from: float
 ) -> ShadowSums:
-    """Return the sums of a phase's comparisons by analysis bucket."""
+    """Return the sums of a phase's comparisons by analysis bucket, also where those are deleted."""
+    kept = await _kept_sums(connection, experiment_id, phase)
+    return kept or await _sums_of_rows(connection, experiment_id, phase, similar_from)
+
+
+async def _kept_sums(connection: AsyncConnection, experiment_id: UUID, phase: int) -> ShadowSums | None:
+    kept = shadow_sums.c
+    query = sa.select(kept.bucket, kept.sums).where(kept.experiment_id == experiment_id, kept.phase == phase)
+    found = (await connection.execute(query)).all()
+    if not found:
+        return None
+    return ShadowSums.of_rows([[bucket, *(sums.get(name, 0) for name in SUMMED)] for bucket, sums in found])
+
+
+async def _sums_of_rows(
+    connection: AsyncConnection, experiment_id: UUID, phase: int, similar_from: float
+) -> ShadowSums:
     row = comparisons.c
     # The ten highest bits of the hash, as in services.domain.assignment.analysis_bucket.
     bucket = sa.literal_column("(unit_hash >> 54) & 1023", sa.BigInteger)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -103,28 +104,26 @@ async def page(
     return await listed(connection, query, asked, _decision, *order, newest_first=True)
 
 
-async def mark_applied(connection: AsyncConnection, decision_id: UUID, version: int) -> None:
-    """Note which allocation the decision led to."""
+async def mark_applied(connection: AsyncConnection, decision_id: UUID, version: int) -> float:
+    """Note which allocation the decision led to; return for how many seconds it had waited for that."""
     # clock_timestamp(): now() is the transaction's start, before it waited for the route.
-    await _mark(
-        connection,
-        decision_id,
-        state="applied",
-        applied_version=version,
-        applied_at=sa.func.clock_timestamp(),
+    applied = (
+        sa.update(decisions)
+        .where(decisions.c.decision_id == decision_id)
+        .values(state="applied", applied_version=version, applied_at=sa.func.clock_timestamp())
+        .returning(decisions.c.applied_at - decisions.c.decided_at)
     )
+    waited: timedelta = (await connection.execute(applied)).scalar_one()
+    return waited.total_seconds()
 
 
 async def mark_dropped(
     connection: AsyncConnection, decision_id: UUID, reason: str, *, released: bool = False
 ) -> None:
     """Note why nothing came of the decision. ``released``: the like of it may be recorded again."""
-    await _mark(connection, decision_id, state="dropped", state_reason=reason, released=released)
-
-
-async def _mark(connection: AsyncConnection, decision_id: UUID, **values: object) -> None:
+    dropped = {"state": "dropped", "state_reason": reason, "released": released}
     await connection.execute(
-        sa.update(decisions).where(decisions.c.decision_id == decision_id).values(**values)
+        sa.update(decisions).where(decisions.c.decision_id == decision_id).values(dropped)
     )
 
 

@@ -66,6 +66,22 @@ async def get(connection: AsyncConnection, key: str) -> Experiment:
     return _experiment(row)
 
 
+async def redefine(connection: AsyncConnection, draft: Experiment) -> None:
+    """Put another definition in the place of a draft's."""
+    await connection.execute(
+        _update(
+            draft.experiment_id,
+            definition=msgspec.to_builtins(draft.definition),
+            control=draft.control,
+        )
+    )
+
+
+async def delete(connection: AsyncConnection, experiment_id: UUID) -> None:
+    """Delete a draft. Nothing was counted for it, and nothing decided."""
+    await connection.execute(sa.delete(experiments).where(experiments.c.experiment_id == experiment_id))
+
+
 async def is_taken(connection: AsyncConnection, key: str) -> bool:
     """Say whether there is an experiment of that key."""
     return bool(await connection.scalar(sa.select(sa.exists().where(experiments.c.key == key))))

@@ -1,6 +1,7 @@
 """Re-arming with a memory of closed ticks: the same bits, whatever was remembered."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,12 +14,15 @@ from analytics.eprocess import PathMemory, re_armed
     st.lists(st.integers(1, 60), min_size=1, max_size=6),
     st.sampled_from([1, 8, 40]),
     st.sampled_from([5, 60, 1_440]),
+    st.sampled_from([1.0, 20.0, 900.0]),
 )
-def test_a_memory_changes_no_bit(seed: int, lengths: list[int], bets: int, planned: int) -> None:
+def test_a_memory_changes_no_bit(
+    seed: int, lengths: list[int], bets: int, planned: int, spread: float
+) -> None:
     """Ticks come, the open one changes, now and then a closed one does, and some are gone again."""
     random = np.random.default_rng(seed)
     ticks = np.cumsum(random.integers(1, 4, 60)).astype(np.int64)
-    gained = random.normal(0.0, 20.0, (60, bets))
+    gained = random.normal(0.0, spread, (60, bets))
     memory = PathMemory()
     for length in lengths:
         gained[length - 1] += random.normal(0.0, 1.0, bets)
@@ -28,6 +32,22 @@ def test_a_memory_changes_no_bit(seed: int, lengths: list[int], bets: int, plann
         with_memory = re_armed(given_now, ticks[:length], first_tick=1, planned_ticks=planned, memory=memory)
         without = re_armed(given_now, ticks[:length], first_tick=1, planned_ticks=planned)
         assert with_memory.tobytes() == without.tobytes()
+
+
+@pytest.mark.parametrize("drift", [-900.0, -30.0, 0.0, 30.0, 900.0])
+def test_it_is_the_sum_of_all_that_was_moved(drift: float) -> None:
+    """By the definition, tick by tick: what was moved at a tick is multiplied by what came from then on."""
+    ticks, bets, planned = np.arange(5, 85, dtype=np.int64), 8, 60
+    gained = np.random.default_rng(3).normal(drift, 5.0, (80, bets))
+    path = re_armed(gained, ticks, first_tick=5, planned_ticks=planned)
+    stakes = np.full(bets, np.log(0.8 / bets))
+    for place, tick in enumerate(ticks.tolist()):
+        armed = min(tick - 4, planned)
+        if tick - 4 <= planned:
+            stakes = np.logaddexp(stakes, np.log(0.2 / planned / bets))
+        stakes = stakes + gained[place]
+        kept = [np.log(0.2 * (1.0 - armed / planned))] if armed < planned else []
+        assert path[place] == pytest.approx(np.logaddexp.reduce([*stakes, *kept]), rel=1e-12, abs=1e-12)
 
 
 def test_a_memory_of_another_plan_or_of_other_bets_is_not_used() -> None:

@@ -160,6 +160,18 @@ def test_exchanging_roles_at_one_half_exchanges_what_the_factors_say() -> None:
     np.testing.assert_allclose(factors[:6] + factors[6:], 2.0)
 
 
+@settings(deadline=None)
+@given(rows=ROWS)
+def test_the_evidence_is_that_of_the_factors_of_each_bin(rows: list[LatencyCounts]) -> None:
+    """All in one tick, and everything staked: E is the mean over the bets of the product of the factors."""
+    log_stakes = np.zeros(len(LEVELS) * len(ODDS_RATIOS))
+    for row in rows:
+        log_stakes += (row.treatment + row.control) @ latency_log_factors(np.array([row.share]))[0]
+    expected = np.logaddexp.reduce(log_stakes) - math.log(len(log_stakes))
+    found = evidence_of([replace(row, tick=0) for row in rows], planned_ticks=1).log_e_value
+    assert found == pytest.approx(expected, rel=1e-9, abs=1e-9)
+
+
 def test_a_slow_treatment_is_found_and_a_fast_one_is_not() -> None:
     as_the_control: Bins = (50, 25, 15, 5, 4, 1)
     slow: Bins = (25, 25, 25, 12, 9, 4)

@@ -77,6 +77,23 @@ def test_an_absolute_forest_has_the_metrics_unit() -> None:
     assert "in the metric's unit" in words(plots.forest(frame))
 
 
+def test_differences_in_a_unit_have_an_axis_of_their_own() -> None:
+    p95 = {"metric": "latency_p95", "statistic": "absolute_difference", "point": 0.4, "upper": 0.6}
+    frame = rows({}, p95)
+    in_units = {"seconds": report.absolute_only(frame, method="sequential")}
+    relative, absolute = plots.forest(report.results(frame), in_units).axes
+    assert relative.get_xlabel() == "difference, % of the control's mean"
+    assert absolute.get_xlabel() == "difference, seconds"
+    assert [label.get_text() for label in absolute.get_yticklabels()] == ["latency_p95 · new"]
+    assert [list(np.asarray(line.get_xdata())) for line in absolute.lines[2:]] == [[0.4]]
+
+
+def test_differences_in_a_unit_may_be_all_there_is() -> None:
+    p95 = rows({"metric": "latency_p95", "statistic": "absolute_difference"})
+    (axes,) = plots.forest(report.results(p95), {"seconds": report.absolute_only(p95)}).axes
+    assert axes.get_xlabel() == "difference, seconds"
+
+
 def test_a_forest_without_any_interval_has_reasons_and_no_axis() -> None:
     missing: dict[str, object] = {
         "point": None, "lower": None, "upper": None, "insufficient": "too few units",

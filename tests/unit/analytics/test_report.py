@@ -55,6 +55,18 @@ def test_a_difference_is_clear_where_its_interval_leaves_out_0(
     assert report.results(rows({"lower": lower, "upper": upper}))["clear"].tolist() == [clear]
 
 
+def test_absolute_differences_are_only_for_metrics_without_a_relative_one() -> None:
+    absolute = {"statistic": "absolute_difference"}
+    p95 = {**absolute, "metric": "latency_p95"}
+    found = report.absolute_only(
+        rows({}, absolute, p95, {**p95, "method": "fixed_horizon"}), method="sequential"
+    )
+    assert found[["metric", "statistic", "method"]].to_numpy().tolist() == [
+        ["latency_p95", "absolute_difference", "sequential"]
+    ]
+    assert not len(report.absolute_only(rows({}, absolute)))
+
+
 def test_means_and_quantiles_stand_side_by_side() -> None:
     mean = {"statistic": "mean", "comparison_to": ""}
     table = report.means(
