@@ -1,12 +1,15 @@
 # `make help` lists what can be done. Everything runs in .venv, which `make setup` keeps equal to the lock.
 # Standard output belongs to the commands themselves; whatever setting up has to say goes to standard error.
 
+# Dozens of processes are started, here and by the tests: each would compile what it imports anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 SHELL := /bin/bash
 BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint characteristics format demo dev counting-bench evaluation-bench loop-bench bench-gateway bench-shadow lock clean
+.PHONY: help setup test lint roles characteristics format demo dev test-compiled wheel counting-bench evaluation-bench loop-bench bench-gateway bench-shadow lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
@@ -23,8 +26,22 @@ demo: $(READY) ## a canary that goes wrong and is rolled back, on real Kafka and
 dev: $(READY) ## all services on this machine, with Kafka and Postgres (ARGS="--help")
 	@exec $(BIN)/headgate dev $(ARGS)
 
+# The tests wait more than they compute, so one process more than two cores pays. In the order of their
+# folders the long files come first, and many small ones fill up the end.
+test: PROCESSES := 3
 test: $(READY) ## every test, on real Kafka and Postgres (ARGS="-k routing")
-	@exec $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile $(ARGS)
+	@exec $(BIN)/python -m pytest --numprocesses=$(PROCESSES) --dist=loadfile --no-loadscope-reorder $(ARGS)
+
+test-compiled: $(READY) ## the gateway's tests against the gateway as it ships: compiled (needs a C compiler)
+	@packages=$$($(BIN)/python -m benchmarks.gateway.environments) && \
+		HEADGATE_TEST_COMPILED=1 PYTHONPATH=$$packages PYTHONSAFEPATH=1 $(BIN)/python -m pytest \
+		--numprocesses=2 --dist=loadfile --import-mode=append tests/unit/gateway tests/integration/gateway $(ARGS)
+
+wheel: $(READY) ## the package as it ships, into dist/: compiled if there is a C compiler
+	@exec $(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+
+roles: $(READY) ## docs/roles.md: which key may do what, asked of the running product
+	@HEADGATE_WRITE_ROLES=1 $(BIN)/python -m pytest -q tests/integration/access/test_matrix.py
 
 characteristics: $(READY) ## the self-test of the statistics (ARGS=--quick)
 	@exec $(BIN)/headgate characteristics $(ARGS)

@@ -32,11 +32,14 @@ def claim(directory: Path) -> TextIO:
 
 
 class Place:
-    """A server's directory; ``scratch`` is the same path when it is temporary, else None."""
+    """A server's directory; ``scratch`` is the same path when it is temporary, else None.
 
-    def __init__(self, name: str, given: Path | None) -> None:
+    A temporary one is made in ``scratch_in``, or where the system keeps such.
+    """
+
+    def __init__(self, name: str, given: Path | None, *, scratch_in: Path | None = None) -> None:
         if given is None:
-            self.path = Path(tempfile.mkdtemp(prefix=f"headgate-{name}-")).resolve()
+            self.path = Path(tempfile.mkdtemp(prefix=f"headgate-{name}-", dir=scratch_in)).resolve()
             self.scratch: Path | None = self.path
         else:
             self.path = given.resolve()

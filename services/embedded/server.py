@@ -19,6 +19,7 @@ class EmbeddedServer(ABC):
 
     Args:
         data_dir: where to keep its data; a temporary directory, removed by ``stop``, when None
+        scratch_in: where to make the temporary directory; where the system keeps such when None
         port: the port to listen on; a free one when None, the same one after each ``restart``
         say: receives lines of progress
     """
@@ -28,9 +29,15 @@ class EmbeddedServer(ABC):
     """What its log says when another process has the port."""
 
     def __init__(
-        self, data_dir: Path | None = None, *, port: int | None = None, say: Say = say_to_stderr
+        self,
+        data_dir: Path | None = None,
+        *,
+        scratch_in: Path | None = None,
+        port: int | None = None,
+        say: Say = say_to_stderr,
     ) -> None:
         self._data_dir = data_dir
+        self._scratch_in = scratch_in
         self._wanted_port = port
         self._say = say
         self._place: Place | None = None
@@ -81,7 +88,7 @@ class EmbeddedServer(ABC):
         if self._place is not None:
             self._start_in(self._place)
             return
-        self._place = Place(self.name.lower(), self._data_dir)
+        self._place = Place(self.name.lower(), self._data_dir, scratch_in=self._scratch_in)
         try:
             self._start_in(self._place)
         except BaseException:

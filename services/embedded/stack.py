@@ -16,6 +16,7 @@ class Stack:
 
     Args:
         data_dir: where both keep their data; temporary directories when None
+        scratch_in: where to make the temporary directories; where the system keeps such when None
         kafka_port, postgres_port: ports to listen on; free ones when None
         say: receives lines of progress
     """
@@ -24,6 +25,7 @@ class Stack:
         self,
         data_dir: Path | None = None,
         *,
+        scratch_in: Path | None = None,
         kafka_port: int | None = None,
         postgres_port: int | None = None,
         say: Say = say_to_stderr,
@@ -31,8 +33,8 @@ class Stack:
         kafka_dir = None if data_dir is None else data_dir / "kafka"
         postgres_dir = None if data_dir is None else data_dir / "postgres"
         self._say = say
-        self.kafka = EmbeddedKafka(kafka_dir, port=kafka_port, say=say)
-        self.postgres = EmbeddedPostgres(postgres_dir, port=postgres_port, say=say)
+        self.kafka = EmbeddedKafka(kafka_dir, scratch_in=scratch_in, port=kafka_port, say=say)
+        self.postgres = EmbeddedPostgres(postgres_dir, scratch_in=scratch_in, port=postgres_port, say=say)
 
     def __enter__(self) -> Self:
         self.start()

@@ -14,7 +14,9 @@ from services.api.settings import ApiSettings
 from services.cli.main import main
 from services.gateway.settings import GatewaySettings
 from services.messaging.settings import KafkaSettings
+from services.routing.settings import RoutingSettings
 from services.storage.settings import DatabaseSettings
+from services.workers.settings import WorkerSettings
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
@@ -28,7 +30,14 @@ def variables(settings: type[BaseSettings]) -> set[str]:
 
 KNOWN = {
     name
-    for settings in (ApiSettings, GatewaySettings, KafkaSettings, DatabaseSettings)
+    for settings in (
+        ApiSettings,
+        GatewaySettings,
+        KafkaSettings,
+        DatabaseSettings,
+        RoutingSettings,
+        WorkerSettings,
+    )
     for name in variables(settings)
 } | {"HEADGATE_FEEDBACK_SECRET"}  # what HEADGATE_GATEWAY_FEEDBACK_KEY refers to
 
@@ -49,6 +58,28 @@ def test_commands_and_settings_exist(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(set(COMPOSE["services"]) - {"migrate"}))
 def test_what_keeps_running_has_a_health_check(name: str) -> None:
     assert COMPOSE["services"][name]["healthcheck"]["test"]
+
+
+def test_prometheus_asks_every_service_where_it_shows_its_metrics() -> None:
+    monitoring = yaml.safe_load((ROOT / "docs/monitoring/prometheus.yaml").read_text())
+    asked = {job["job_name"]: job["dns_sd_configs"][0] for job in monitoring["scrape_configs"]}
+    for name, variable in (
+        ("gateway", "HEADGATE_GATEWAY_PORT"),
+        ("api", "HEADGATE_API_PORT"),
+        ("worker", "HEADGATE_WORKER_METRICS_PORT"),
+        ("routing", "HEADGATE_ROUTING_METRICS_PORT"),
+    ):
+        place = asked.pop(f"headgate-{name}")
+        assert (place["names"], str(place["port"])) == ([name], OURS[name]["environment"][variable])
+    assert not asked
+
+
+@pytest.mark.parametrize("name", ["prometheus", "grafana"])
+def test_what_is_mounted_for_monitoring_is_there(name: str) -> None:
+    service = COMPOSE["services"][name]
+    assert service["profiles"] == ["monitoring"]
+    mounted = [volume.partition(":")[0] for volume in service["volumes"]]
+    assert all((ROOT / path).is_file() for path in mounted if path.startswith("."))
 
 
 def test_the_image_runs_as_nobody_in_particular_and_installs_by_hash() -> None:

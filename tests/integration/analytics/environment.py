@@ -16,7 +16,8 @@ HOME = Path(".headgate/oracle")
 LOCK = HERE / "requirements.txt"
 SKIP = "HEADGATE_SKIP_ORACLE"
 _COMPLETE = ".complete"
-_PIP = ["-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
+_INSTALL = ["install", "--disable-pip-version-check", "--quiet", "--no-compile"]
+_AS_LOCKED = ["--require-hashes", "--only-binary", ":all:", "-r", str(LOCK)]
 
 
 class NoEngine(Exception):
@@ -42,8 +43,8 @@ def _environment() -> Path:
     with locked(HOME / "lock"):
         if not (place / _COMPLETE).exists():
             python = str(place / "bin" / "python")
-            _run([_python(), "-m", "venv", "--clear", str(place)])
-            _run([python, *_PIP, "--require-hashes", "--only-binary", ":all:", "-r", str(LOCK)])
+            _run([_python(), "-m", "venv", "--without-pip", "--clear", str(place)])
+            _run([sys.executable, "-m", "pip", "--python", python, *_INSTALL, *_AS_LOCKED])
             (place / _COMPLETE).touch()
     return place
 

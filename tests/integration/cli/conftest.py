@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.cli.main import main
 from services.routing.decisions import sweep
+from services.routing.metrics import RoutingMetrics
 from tests.integration.api.conftest import ADMIN_KEY, Client, installed, served
 
 Headgate = Callable[..., Awaitable[Result]]
@@ -45,7 +46,7 @@ def headgate(client: Client) -> Headgate:
 @pytest.fixture
 async def routing(engine: AsyncEngine) -> AsyncIterator[None]:
     """Applies decisions soon after they are recorded, as the service does."""
-    applying = asyncio.create_task(sweep(engine, 0.02))
+    applying = asyncio.create_task(sweep(engine, 0.02, RoutingMetrics()))
     yield
     applying.cancel()
     await asyncio.gather(applying, return_exceptions=True)

@@ -32,7 +32,10 @@ experiment:
     - key: short
   goals: [solved]
 ---
-route: {key: chat/main, stable: old}
+route:
+  key: chat/main
+  stable: old
+  unit_limits: {requests_per_minute: 30}
 ---
 variant: {key: old, endpoints: [openai], model: gpt-old}
 ---
@@ -57,8 +60,11 @@ endpoint:
   prices: {input_per_million: 2, output_per_million: 10}
 ---
 webhook: {key: on-call, url: "https://hooks.test/x", secret: "env:HOOK_SECRET", events: [decision.*]}
+---
+team: {key: checkout, label: Checkout, limits: {dollars_per_day: 20}}
 """
 NAMES = [
+    "team/checkout",
     "endpoint/openai",
     "variant/old",
     "variant/short",
@@ -172,8 +178,59 @@ async def test_what_takes_part_in_a_running_experiment_is_not_replaced(
     assert f"{file}:{line}:1: document 6: variant: variant 'new' takes part in the running" in said.stderr
 
 
+async def test_limits_follow_the_file(headgate: Headgate, client: Client, file: File) -> None:
+    await headgate("apply", "-f", str(file))
+    file.write(
+        EVERYTHING.replace("unit_limits: {requests_per_minute: 30}", "limits: {concurrency: 9}").replace(
+            "{dollars_per_day: 20}", "{}"
+        )
+    )
+    done = outcomes((await headgate("apply", "-f", str(file))).stdout)
+
+    assert done["route/chat/main"] == "replaced (limits, unit_limits changed)"
+    assert done["team/checkout"] == "replaced (limits changed)"
+    route = (await client.get("/v1/routes/chat/main")).body
+    assert (route["limits"]["concurrency"], route["unit_limits"]) == (9, None)
+    assert (await client.get("/v1/teams/checkout")).body["limits"] is None
+    again = outcomes((await headgate("apply", "-f", str(file))).stdout)
+    assert {again["route/chat/main"], again["team/checkout"]} == {"unchanged"}
+
+
+async def test_a_draft_is_replaced_and_started(headgate: Headgate, client: Client, file: File) -> None:
+    await headgate("apply", "-f", str(file))
+    changed = EVERYTHING.replace("[0.05, 0.5]", "[0.1, 0.5]")
+    file.write(changed)
+
+    rehearsed = await headgate("apply", "--dry-run", "-f", str(file))
+    assert outcomes(rehearsed.stdout)["experiment/new-model"] == "would be replaced (plan changed)"
+    said = await headgate("apply", "-f", str(file))
+    assert outcomes(said.stdout)["experiment/new-model"] == "replaced (plan changed)"
+    experiment = (await client.get("/v1/experiments/new-model")).body
+    assert (experiment["status"], experiment["definition"]["plan"]["steps"]) == ("draft", [0.1, 0.5])
+
+    file.write(
+        EVERYTHING.replace("experiment:\n  key: new-model", "start: true\nexperiment:\n  key: new-model")
+    )
+    said = await headgate("apply", "-f", str(file))
+    assert outcomes(said.stdout)["experiment/new-model"] == "replaced and started (plan changed)"
+    experiment = (await client.get("/v1/experiments/new-model")).body
+    assert (experiment["status"], experiment["definition"]["plan"]["steps"]) == ("running", [0.05, 0.5])
+
+
+async def test_a_draft_is_deleted_and_nothing_else(headgate: Headgate, client: Client, file: File) -> None:
+    await headgate("apply", "-f", str(file))
+    said = await headgate("delete", "experiment", "new-model")
+    assert said.stdout == "experiment new-model is deleted\n"
+    assert (await client.get("/v1/experiments/new-model")).status == 404
+    await headgate("apply", "-f", str(file))
+    await headgate("start", "new-model")
+    refused = await headgate("delete", "experiment", "new-model", exit_code=1)
+    assert "cannot delete 'new-model': it is running" in refused.stderr
+
+
 async def test_an_experiment_keeps_its_definition(headgate: Headgate, client: Client, file: File) -> None:
     await headgate("apply", "-f", str(file))
+    await headgate("start", "new-model")
     file.write(EVERYTHING.replace("[0.05, 0.5]", "[0.1, 0.5]"))
 
     said = await headgate("apply", "-f", str(file), exit_code=1)

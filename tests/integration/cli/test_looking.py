@@ -66,6 +66,41 @@ async def test_a_key_is_alone_on_standard_output_and_can_be_revoked(headgate: He
     assert after["revoked_at"]
 
 
+@pytest.mark.usefixtures("defined")
+async def test_a_key_of_a_team_is_changed_and_rotated(headgate: Headgate, defined: Client) -> None:
+    await defined.made("/v1/teams", {"key": "checkout", "label": "Checkout"})
+    limits = ("--limit", "requests_per_minute=600", "--limit", "dollars_per_day=2.5")
+    made = await headgate("keys", "create", "pay", "--team", "checkout", *limits, "--expires", "90d")
+    (shown,) = json.loads((await headgate("get", "keys", "--team", "checkout", "--json")).stdout)["items"]
+    assert shown["expires_at"] is not None
+    assert shown["limits"]["dollars_per_day"] == 2.5
+    key_id = shown["key_id"]
+    table = (await headgate("get", "keys", "--state", "active")).stdout
+    assert "requests_per_minute 600, dollars_per_day 2.5" in table
+
+    changed = await headgate("keys", "change", key_id, "--no-limits", "--expires", "never", "--route", "chat")
+    assert f"{key_id} (pay) is changed" in changed.stdout
+    after = (await defined.get(f"/v1/keys/{key_id}")).body
+    assert (after["limits"], after["expires_at"], after["routes"]) == (None, None, ["chat"])
+    rotated = await headgate("keys", "rotate", key_id, "--overlap", "12h")
+    assert rotated.stdout.startswith("hg_")
+    assert rotated.stdout != made.stdout
+    assert f"replaces {key_id}" in rotated.stderr
+    refused = await headgate("delete", "team", "checkout", exit_code=1)
+    assert "has 2 keys that can be used" in refused.stderr
+    await headgate("keys", "create", "x", "--limit", "requests=1", exit_code=2)
+    await headgate("keys", "rotate", key_id, "--overlap", "a while", exit_code=2)
+
+
+async def test_a_role_that_is_too_low_is_told(headgate: Headgate, client: Client) -> None:
+    viewer = (await client.made("/v1/keys", {"label": "ada", "role": "viewer"}))["key"]
+    assert (await headgate("get", "routes", "--key", viewer)).stdout == "no routes yet\n"
+    refused = await headgate("keys", "create", "x", "--key", viewer, exit_code=1)
+    assert "takes the role admin" in refused.stderr
+    unknown = await headgate("get", "routes", "--key", "hg_nobodys", exit_code=4)
+    assert "refuses the key" in unknown.stderr
+
+
 async def test_an_endpoint_is_drained_and_comes_back(headgate: Headgate, defined: Client) -> None:
     await headgate("drain", "openai", "--reason", "it moves")
     assert (await defined.get("/v1/endpoints/openai")).body["drained"] is True

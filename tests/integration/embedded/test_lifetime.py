@@ -17,8 +17,11 @@ import pytest
 GONE_WITHIN_SECONDS = 20.0
 
 OWNER = """
-import json, time
+import json, signal, time
 from services.embedded.stack import Stack
+
+# A shell that starts the tests in the background has told their children to ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 with Stack() as stack:
     servers = [stack.kafka, stack.postgres]

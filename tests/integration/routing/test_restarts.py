@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.domain.experiment import Experiment
 from services.embedded.kafka import EmbeddedKafka
 from services.embedded.postgres import EmbeddedPostgres
 from services.messaging.settings import KafkaSettings
@@ -53,21 +52,24 @@ async def test_a_restart_of_postgres(
 
 
 async def test_a_restart_of_kafka(
-    own_kafka: EmbeddedKafka, database: DatabaseSettings, engine: AsyncEngine, canary: Experiment
+    own_kafka: EmbeddedKafka, database: DatabaseSettings, engine: AsyncEngine
 ) -> None:
     settings = KafkaSettings(kafka=own_kafka.bootstrap_servers)
     async with engine.begin() as connection:
         await ensure_installation(connection, 2)
     await create_topics(settings, 2)
+    canaries = [await start_canary(engine, f"canary-{n}", f"route-{n}") for n in range(2)]
 
     async with routing(settings, database, sweep_seconds=0.1):
+        # At its start it asks Kafka for its topics, so it has to have begun.
+        await settled(engine, await record(engine, decision(canaries[0], "rollback")))
         await asyncio.to_thread(own_kafka.process.stop)
-        one = await settled(engine, await record(engine, decision(canary, "rollback")))
+        one = await settled(engine, await record(engine, decision(canaries[1], "rollback")))
         assert one.state == "applied"  # by the sweep: a rollback does not wait for Kafka
         await asyncio.to_thread(own_kafka.restart)
 
         async def look() -> bool:
-            state = (await newest_routes(settings)).get("chat")
+            state = (await newest_routes(settings)).get("route-1")
             return state is not None and state.experiment is None
 
         await eventually(look)

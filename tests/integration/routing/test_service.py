@@ -40,6 +40,9 @@ async def routing(
     stop = asyncio.Event()
     settings = RoutingSettings(routing_sweep_seconds=sweep_seconds)
     running = asyncio.create_task(serve(settings, kafka, database, stop))
+    test = asyncio.current_task()
+    assert test is not None
+    running.add_done_callback(lambda _: stop.is_set() or test.cancel("routing ended early"))
     try:
         yield
     finally:

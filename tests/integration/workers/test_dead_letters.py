@@ -46,13 +46,14 @@ async def test_what_postgres_refuses_is_found_and_put_aside(world: World) -> Non
         bad = [
             an_outcome("nul", experiment_id=gateway.experiment_id, variant_key="a\x00b"),
             an_outcome("long", route_key="".join(chr(33 + i * i % 997) for i in range(30_000))),
+            an_outcome("nobody", key_id="key\x00", team_key="t"),
         ]
         await gateway.send(50)
-        await gateway.send_batch(1, [an_outcome("before"), bad[0], an_outcome("between"), bad[1]])
+        await gateway.send_batch(1, [an_outcome("before"), bad[0], an_outcome("between"), *bad[1:]])
         await gateway.send(50)
-        letters = await dead_letters(world, 2)
+        letters = await dead_letters(world, 3)
         totals = await world.counted(102)
-    assert [letter.index for letter in letters] == [1, 3]
+    assert [letter.index for letter in letters] == [1, 3, 4]
     assert all("Postgres refused it" in letter.reason for letter in letters)
     assert letters[0].payload == encode_outcome(bad[0])
     assert (totals.outcomes_counted, totals.missing) == (102, 0)

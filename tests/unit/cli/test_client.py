@@ -132,7 +132,7 @@ def test_only_what_is_not_there_is_not_found(server: Scripted, api: Api) -> None
 @pytest.mark.parametrize(
     ("status", "body", "exit_code", "said"),
     [
-        (401, problem(401, "send a key"), 4, "refuses the admin key; set HEADGATE_ADMIN_KEY"),
+        (401, problem(401, "send a key"), 4, "refuses the key; set HEADGATE_API_KEY"),
         (
             404,
             problem(404, "there is no experiment 'x'; GET /v1/experiments lists them"),
@@ -178,10 +178,12 @@ def test_nobody_answers() -> None:
 
 def test_without_a_key_nothing_is_asked(server: Scripted) -> None:
     result = CliRunner().invoke(
-        main, ["get", "routes"], env={"HEADGATE_API_URL": server.url, "HEADGATE_ADMIN_KEY": None}
+        main,
+        ["get", "routes"],
+        env={"HEADGATE_API_URL": server.url, "HEADGATE_ADMIN_KEY": None, "HEADGATE_API_KEY": None},
     )
     assert (result.exit_code, server.asked) == (4, [])
-    assert "HEADGATE_ADMIN_KEY is not set" in result.stderr
+    assert "HEADGATE_API_KEY is not set" in result.stderr
 
 
 def test_an_address_must_be_one() -> None:

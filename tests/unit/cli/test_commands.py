@@ -62,7 +62,7 @@ def test_every_resource_of_the_api_can_be_listed() -> None:
         for path, methods in PATHS.items()
         if path.startswith("/v1/") and path.count("/") == 2 and "get" in methods
     }
-    assert listed - {"freeze", "freezes"} <= {*RESOURCES, *(log.name for log in LOGS)}
+    assert listed - {"freeze", "freezes", "usage"} <= {*RESOURCES, *(log.name for log in LOGS)}
 
 
 def parameters(path: str) -> set[str]:

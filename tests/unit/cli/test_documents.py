@@ -33,7 +33,10 @@ def faults(*paths: str) -> list[str]:
     ("text", "fault"),
     [
         ("- 1", "f:1:1: document 1: must have one key, which names the kind"),
-        ("varient: {}", "f:1:1: document 1: varient: unknown field; a document is one of endpoint, variant"),
+        (
+            "varient: {}",
+            "f:1:1: document 1: varient: unknown field; a document is one of team, endpoint, variant",
+        ),
         (VARIANT + "metric: {}", "f:1:1: document 1: must define exactly one of"),
         ("start: true", "and defines nothing"),
         ("variant: []", "f:1:1: document 1: variant: must hold the fields of the definition"),

@@ -79,6 +79,17 @@ def test_what_the_api_cannot_replace_is_refused_with_the_field() -> None:
     assert (other.action, other.field) == ("refuse", "unit_fallback")
 
 
+def test_a_draft_is_replaced_and_then_started_where_that_is_asked_for() -> None:
+    changed = shown(on_blind="hold")
+    note = "on_blind changed"
+    assert step_for(document("experiment", CANARY), changed) == Step("replace", note=note)
+    starting = step_for(document("experiment", CANARY, start=True), changed)
+    assert starting == Step("replace", start=True, note=note)
+    elsewhere = step_for(document("experiment", CANARY | {"route": "other"}), changed)
+    assert (elsewhere.action, elsewhere.field) == ("refuse", "route")
+    assert "canary is on chat already" in elsewhere.note
+
+
 def test_another_kind_under_the_same_key_is_refused() -> None:
     test = {
         "key": "canary",

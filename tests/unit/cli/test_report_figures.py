@@ -60,6 +60,15 @@ def test_a_variant_without_latencies_is_in_the_figure_all_the_same() -> None:
     assert [text.get_text() for text in legend.get_texts()] == ["new: no values", "old"]
 
 
+def test_what_has_no_relative_difference_is_shown_in_its_unit(tmp_path: Path) -> None:
+    p95: dict[str, object] = {
+        "metric": "latency_p95", "statistic": "absolute_difference", "point": 0.4, "lower": 0.2, "upper": 0.6,
+    }  # fmt: skip
+    said, drawn = write(frames({}, p95), tmp_path)
+    assert "  latency_p95, new: +0.4 [+0.2, +0.6] seconds clear" in said
+    assert {"differences", "course_latency_p95_new"} <= drawn
+
+
 @pytest.mark.parametrize("changes", [[], [{}]])
 def test_nothing_is_said_where_nothing_is_left_out(tmp_path: Path, changes: list[dict[str, object]]) -> None:
     by_name = {**frames({})} if changes else {**frames({}), "experiment_results": rows({}).head(0)}
