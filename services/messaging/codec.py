@@ -16,6 +16,7 @@ import msgspec
 from services.domain.configuration import Config
 from services.domain.events import (
     FEEDBACK_SCHEMA,
+    LARGEST_AMOUNT,
     OUTCOME_SCHEMA,
     AssignedTo,
     DeadLetter,
@@ -38,8 +39,8 @@ _assignments_decoder = msgspec.msgpack.Decoder(tuple[AssignedTo, ...])
 T = TypeVar("T")
 UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError)
 
-Amount = Annotated[int, msgspec.Meta(ge=0, le=1 << 48)]
-"""What is summed: so many of these still fit into 64 bits that no sum can overflow."""
+Amount = Annotated[int, msgspec.Meta(ge=0, le=LARGEST_AMOUNT)]
+"""What is summed."""
 
 
 class OutcomeView(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from types import MappingProxyType
 from typing import Any, NoReturn, Protocol
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
@@ -19,6 +21,11 @@ RETRY_SECONDS = 0.5
 ASSIGNMENT_SECONDS = 0.005
 POLL_MS = 200
 IDLE_POLL_MS = 2_000
+FETCH_WAIT_MS = 500
+"""How long a broker holds back an answer without records; questions about offsets wait behind it."""
+RECENT_WAIT_MS = 50
+"""Where what is new is needed at once, so that a start does not wait either."""
+NOTHING: Mapping[int, float] = MappingProxyType({})
 
 
 class Listener(Protocol):
@@ -34,12 +41,21 @@ class Listener(Protocol):
         """Everything that was there when reading started has been handed over."""
 
 
-async def follow(settings: KafkaSettings, topic: str, listener: Listener) -> NoReturn:
-    """Hand over committed records from the start, for ever, whatever happens to Kafka meanwhile."""
+async def follow(
+    settings: KafkaSettings, topic: str, listener: Listener, *, recent: Mapping[int, float] = NOTHING
+) -> NoReturn:
+    """Hand over committed records from the start, for ever, whatever happens to Kafka meanwhile.
+
+    Of the partitions in ``recent``, only what is not older than so many seconds.
+    """
     reported = ""
     while True:
         try:
-            async with _consumer(settings, topic, isolation_level="read_committed") as consumer:
+            wait_ms = RECENT_WAIT_MS if recent else FETCH_WAIT_MS
+            async with _consumer(
+                settings, topic, isolation_level="read_committed", wait_ms=wait_ms
+            ) as consumer:
+                await _pass_over_old(consumer, recent)
                 listener.begin()
                 async for batch in _until_end(consumer):
                     listener.records(batch)
@@ -65,7 +81,7 @@ async def read_topic(
 
 @asynccontextmanager
 async def _consumer(
-    settings: KafkaSettings, topic: str, *, isolation_level: str
+    settings: KafkaSettings, topic: str, *, isolation_level: str, wait_ms: int = FETCH_WAIT_MS
 ) -> AsyncIterator[AIOKafkaConsumer]:
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.kafka,
@@ -73,6 +89,7 @@ async def _consumer(
         isolation_level=isolation_level,
         auto_offset_reset="earliest",
         enable_auto_commit=False,
+        fetch_max_wait_ms=wait_ms,
     )
     try:
         await consumer.start()
@@ -85,6 +102,21 @@ async def _consumer(
         yield consumer
     finally:
         await consumer.stop()
+
+
+async def _pass_over_old(consumer: AIOKafkaConsumer, recent: Mapping[int, float]) -> None:
+    now = time.time()
+    since = {
+        partition: int(1000 * (now - recent[partition.partition]))
+        for partition in consumer.assignment()
+        if partition.partition in recent
+    }
+    if not since:
+        return
+    for partition, found in (await consumer.offsets_for_times(since)).items():
+        # Where nothing is as new, what is left of the old does no harm and is little.
+        if found is not None:
+            consumer.seek(partition, found.offset)
 
 
 async def _polls(

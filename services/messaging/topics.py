@@ -39,9 +39,23 @@ CONFIG = Topic(
 )
 COMPARISONS = Topic("comparisons.v1", 8, {"retention.ms": str(DAY_MS)})
 """Texts of answers may be in here, so it keeps them no longer than any experiment does."""
+CONSUMPTION = Topic(
+    "consumption.v1",
+    2,
+    {
+        "message.timestamp.type": "LogAppendTime",
+        "cleanup.policy": "compact,delete",
+        "retention.ms": str(2 * DAY_MS),
+        # The last minute must be there whole; of what is older, only the newest of each key.
+        "min.compaction.lag.ms": str(3 * 60 * 1000),
+        "min.cleanable.dirty.ratio": "0.1",
+        "segment.ms": str(DAY_MS // 144),
+    },
+)
+"""Partition 0: beats. Partition 1: totals of days. Slots are placed by the time of the broker's log."""
 DEAD_LETTERS = Topic("outcomes.v1.dead", 1, {"retention.ms": str(30 * DAY_MS)})
 
-ALL_TOPICS = (OUTCOMES, TOUCHED, DECISIONS, CONFIG, COMPARISONS, DEAD_LETTERS)
+ALL_TOPICS = (OUTCOMES, TOUCHED, DECISIONS, CONFIG, COMPARISONS, CONSUMPTION, DEAD_LETTERS)
 
 
 def touched_partition(experiment_id: UUID) -> int:
@@ -63,6 +77,7 @@ class TopicNames:
         self.decisions = prefix + DECISIONS.name
         self.config = prefix + CONFIG.name
         self.comparisons = prefix + COMPARISONS.name
+        self.consumption = prefix + CONSUMPTION.name
         self.dead_letters = prefix + DEAD_LETTERS.name
 
 

@@ -16,6 +16,7 @@ import openai
 
 from services.demo import provider
 from services.demo.provider_settings import ProviderSettings
+from services.domain.access import hash_key
 from services.domain.configuration import (
     Config,
     CredentialConfig,
@@ -30,7 +31,6 @@ from services.domain.configuration import (
 )
 from services.domain.events import Feedback, Outcome
 from services.gateway import app
-from services.gateway.admission import hash_key
 from services.gateway.settings import GatewaySettings
 from services.messaging.codec import decode_batch, decode_record, encode_event
 from services.messaging.consumer import read_topic

@@ -14,17 +14,35 @@ import psutil
 import pytest
 
 from services.demo.provider_behaviour import Fault
-from services.domain.configuration import BreakerSettings
+from services.domain.configuration import BreakerSettings, Prices
+from services.domain.limits import Limits
 from services.gateway.events import StreamReading
 from services.gateway.exchange import Exchange
+from services.gateway.limiting.ledger import Reservation
+from services.gateway.limiting.meters import Meter
 from services.gateway.transport.response import Response
-from tests.integration.gateway.running import KEY, Installation, endpoint, route, running_gateway, variant
+from tests.integration.gateway.running import (
+    KEY,
+    Installation,
+    credential,
+    endpoint,
+    route,
+    running_gateway,
+    variant,
+)
 
 REQUESTS = 10_000
 CALLERS = 64
 HEADERS = {"Authorization": f"Bearer {KEY}"}
 PATHS = ("/v1/chat/completions", "/v1/responses", "/v1/completions", "/v1/embeddings")
 PATIENT = frozenset({Fault.HANG, Fault.STALL})
+PLENTY = Limits(
+    requests_per_minute=1_000_000,
+    tokens_per_minute=1_000_000_000,
+    concurrency=CALLERS,
+    tokens_per_day=1_000_000_000,
+    dollars_per_day=1_000_000.0,
+)
 NEVER = BreakerSettings(minimum_requests=1_000_000, consecutive_failures=1_000_000)
 
 
@@ -36,6 +54,7 @@ def requests() -> list[tuple[str, dict[str, Any], float | None]]:
     for number, path in zip(range(REQUESTS), itertools.cycle(PATHS), strict=False):
         fault = next(patient) if number % 97 == 0 else next(faults) if number % 3 == 0 else None
         body: dict[str, Any] = {"stream": number % 5 < 2, "messages": [], "input": "x" * (number % 500)}
+        body |= {"user": f"user-{number % 50}", "max_tokens": number % 7}
         if fault is not None:
             body["metadata"] = {"sim_fault": fault}
         body["model"] = "slow" if number % 53 == 0 else fault or "good"
@@ -55,8 +74,13 @@ async def ask(session: aiohttp.ClientSession, path: str, body: dict[str, Any], l
 def things() -> Counter[str]:
     """Everything that belongs to a request under way."""
     gc.collect()
-    kinds = (Exchange, StreamReading, Response)
+    kinds = (Exchange, StreamReading, Response, Reservation)
     return Counter(type(one).__name__ for one in gc.get_objects() if isinstance(one, kinds))
+
+
+def booked() -> list[Meter]:
+    """Whose requests are still counted as under way."""
+    return [one for one in gc.get_objects() if isinstance(one, Meter) and one.in_flight]
 
 
 def connections_to(url: str) -> int:
@@ -67,12 +91,18 @@ def connections_to(url: str) -> int:
 
 @pytest.fixture
 async def gateway_and_provider(installation: Installation, tmp_path: Path, provider_url: str) -> Any:
-    limits = {"first_byte_timeout_seconds": 1.0, "total_timeout_seconds": 1.5, "breaker": NEVER}
+    limits: dict[str, Any] = {
+        "first_byte_timeout_seconds": 1.0,
+        "total_timeout_seconds": 1.5,
+        "breaker": NEVER,
+    }
     models = {"good": "sim:tokens=4", "slow": "sim:token_ms=5,latency_ms=40"}
     models |= dict.fromkeys(Fault, "sim:tokens=4,slow_ms=20")
+    limits["prices"] = Prices(input_per_million=1.0, output_per_million=2.0)
     await installation.publish(
+        credential(limits=PLENTY),
         *(endpoint(key, f"{provider_url}/v1", model=model, **limits) for key, model in models.items()),
-        *(route(key, variant("stable", key)) for key in models),
+        *(route(key, variant("stable", key), limits=PLENTY, unit_limits=PLENTY) for key in models),
     )
     async with running_gateway(installation.kafka, tmp_path) as gateway:
         await gateway.knows_routes(len(models))
@@ -102,6 +132,8 @@ async def test_nothing_is_left(gateway_and_provider: Any) -> None:
     assert answers["left"] > 50
 
     state = await gateway.until(lambda state: state["requests"]["active"] == 0)
+    assert state["checks"]["limits"]["held"] == 0
+    assert booked() == []
     served = state["requests"]["served"]
     # Who leaves early enough was never there.
     assert REQUESTS - 50 < served <= REQUESTS + 1

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from services.domain.allocation import Allocation, Change, apply_change
 from services.domain.blue_green import check_blue_green, slots_of
+from services.domain.canary import KillSwitch, ThresholdPolicy
 from services.domain.errors import InvalidDefinition
-from services.domain.experiment import BlueGreenDefinition, KillSwitch, ThresholdPolicy
+from services.domain.experiment import BlueGreenDefinition
 
 ID = UUID(int=5)
 START = Allocation("chat", 1, "old")

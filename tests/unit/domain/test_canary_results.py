@@ -8,12 +8,12 @@ from dataclasses import astuple
 
 import pytest
 
+from services.domain.canary import CanaryDefinition
 from services.domain.canary_results import CanaryNames, canary_rows
 from services.domain.canary_tests import StepBuckets
 from services.domain.counts import CountTable
 from services.domain.evaluation import EvaluationInputs, evaluate
 from services.domain.events import Role
-from services.domain.experiment import CanaryDefinition
 from services.domain.results import ResultRow
 from services.domain.sketches import NO_SKETCHES
 from tests.unit.domain.sums import START, Variant, two

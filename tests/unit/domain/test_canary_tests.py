@@ -10,11 +10,11 @@ import numpy as np
 
 from services.domain.assignment import ANALYSIS_BUCKETS
 from services.domain.bucket_table import BucketTable
+from services.domain.canary import CanaryDefinition, CanaryPlan, Guardrail, SequentialPolicy
 from services.domain.canary_tests import TESTED_COLUMNS, StepBuckets
 from services.domain.counts import CountRow, CountTable
 from services.domain.evaluation import Evaluation, EvaluationInputs, evaluate, inputs_from
 from services.domain.events import Role
-from services.domain.experiment import CanaryDefinition, CanaryPlan, Guardrail, SequentialPolicy
 from services.domain.memory import Memory
 from services.domain.policy import Act, Hold
 

@@ -11,10 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics.columns import Columns
-from services.domain.counts import CountRow, CountTable, event_columns, first_errors, first_requests
-from services.domain.evaluation import Evaluation, EvaluationInputs, evaluate, inputs_from
-from services.domain.events import Role
-from services.domain.experiment import (
+from services.domain.canary import (
     CanaryDefinition,
     CanaryPlan,
     Guardrail,
@@ -22,6 +19,9 @@ from services.domain.experiment import (
     SequentialPolicy,
     ThresholdPolicy,
 )
+from services.domain.counts import CountRow, CountTable, event_columns, first_errors, first_requests
+from services.domain.evaluation import Evaluation, EvaluationInputs, evaluate, inputs_from
+from services.domain.events import Role
 from services.domain.policy import Act, Hold, Verdict
 
 START = 29_000_000

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.domain.errors import InvalidDefinition
-from services.domain.experiment import (
+from services.domain.canary import (
     CanaryDefinition,
     CanaryPlan,
     Guardrail,
@@ -18,6 +17,7 @@ from services.domain.experiment import (
     check_definition,
     check_share,
 )
+from services.domain.errors import InvalidDefinition
 
 
 def check(**changes: Any) -> None:

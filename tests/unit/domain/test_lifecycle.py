@@ -6,14 +6,9 @@ from uuid import UUID
 
 import pytest
 
+from services.domain.canary import CanaryDefinition
 from services.domain.errors import Conflict
-from services.domain.experiment import (
-    CanaryDefinition,
-    Conclusion,
-    Experiment,
-    ExperimentKind,
-    ExperimentStatus,
-)
+from services.domain.experiment import Conclusion, Experiment, ExperimentKind, ExperimentStatus
 from services.domain.lifecycle import Verb, check_verb
 
 

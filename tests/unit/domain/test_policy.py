@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.domain import policy
-from services.domain.experiment import CanaryPlan
+from services.domain.canary import CanaryPlan
 from services.domain.policy import (
     CANARY_RULES,
     Act,

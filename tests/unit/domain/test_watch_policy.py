@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from services.domain.canary import CanaryPlan
 from services.domain.errors import InvalidDefinition
-from services.domain.experiment import CanaryPlan
 from services.domain.policy import Act, Hold, Judgement, Situation, judge
 from services.domain.watch_plan import WatchPlan, check_watch
 from services.domain.watch_policy import RULES

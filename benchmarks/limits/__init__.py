@@ -1,0 +1,1 @@
+"""How exactly a limit is kept by several gateways."""

@@ -1,0 +1,16 @@
+"""Limits and budgets: what keys, teams, routes and units may use, over all replicas together.
+
+    plans      whose limits a request falls under, prepared once for each key and route
+    estimates  what a request may cost at the most, from its body
+    meters     what one scope has used; all of them, bounded
+    ledger     decides, books and settles: every rule, and neither Kafka nor a clock
+    claims     small remainders, decided by the order of the log
+    peers      the other replicas: who is there, and how their clocks run
+    beats      what is told to them, and what is heard
+    sharing    carries beats to Kafka and back
+    refusals   429 and its headers
+    limiter    what requests deal with
+    parts      puts it together
+
+docs/limits.md says what callers see; docs/decisions/0019-limits-shared-through-kafka.md why it is so.
+"""
