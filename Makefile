@@ -9,7 +9,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint roles characteristics format demo dev test-compiled wheel counting-bench evaluation-bench loop-bench bench-gateway bench-shadow lock clean
+.PHONY: help setup test lint roles characteristics format demo dev test-compiled wheel counting-bench evaluation-bench loop-bench bench-gateway limits-bench bench-shadow lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
@@ -67,6 +67,9 @@ loop-bench: $(READY) ## from a bad answer to the rollback: how long the whole lo
 
 bench-gateway: $(READY) ## CPU per request, next to TensorZero, Envoy and bare relays (ARGS="--json")
 	@exec $(BIN)/python -m benchmarks.gateway $(ARGS)
+
+limits-bench: $(READY) ## three gateways, a real Kafka, twice the limit for a minute: what is admitted (ARGS="--json")
+	@exec $(BIN)/python -m benchmarks.limits $(ARGS)
 
 bench-shadow: $(READY) ## latency of a route with a shadow that answers, hangs, fails or floods (ARGS="--json")
 	@exec $(BIN)/python -m benchmarks.shadow $(ARGS)

@@ -27,10 +27,10 @@ from services.domain.ab_segments import Segment, segment_rows
 from services.domain.ab_test import ABTestDefinition, WeightedVariant
 from services.domain.assignment import ANALYSIS_BUCKETS
 from services.domain.bucket_table import BucketTable
+from services.domain.canary import CanaryDefinition, CanaryPlan, Guardrail, SequentialPolicy
 from services.domain.canary_tests import TESTED_COLUMNS, StepBuckets
 from services.domain.counts import Count, CountTable
 from services.domain.evaluation import EvaluationInputs, evaluate
-from services.domain.experiment import CanaryDefinition, CanaryPlan, Guardrail, SequentialPolicy
 from services.domain.memory import Memory
 from services.domain.metric import BUILT_IN
 from services.domain.sketches import NO_SKETCHES

@@ -25,7 +25,7 @@ from benchmarks.gateway.comparison import compare
 from benchmarks.gateway.contender import Contender, Start, Surroundings
 from benchmarks.gateway.environments import CannotInstall
 from benchmarks.gateway.floor import Bare
-from benchmarks.gateway.headgate import NAME, Headgate, NotEverythingOn
+from benchmarks.gateway.headgate import NAME, PURE, Headgate, NotEverythingOn
 from benchmarks.gateway.load import BadAnswer
 from benchmarks.gateway.measure import Plan
 from benchmarks.gateway.memory import REQUESTS, watch_memory
@@ -44,6 +44,7 @@ _FAILURES = (BadAnswer, CannotInstall, EmbeddedError, NotEverythingOn)
 async def _comparison(stage: Stage, chosen: argparse.Namespace, plan: Plan) -> dict[str, Any]:
     starts: list[Start] = [
         Headgate(stage.bootstrap_servers),
+        Headgate(stage.bootstrap_servers, name=PURE, compiled=False),
         TensorZero(),
         TensorZero(threads=None),
         envoy,

@@ -25,6 +25,7 @@ from benchmarks.gateway.contender import (
     running,
     until_listening,
 )
+from benchmarks.gateway.environments import CHECKOUT, compiled_packages
 from benchmarks.gateway.installation import KEY, SECRET_VARIABLE, installed, route_names
 from benchmarks.gateway.load import Target
 from services.embedded.errors import NotReady
@@ -36,6 +37,7 @@ ACKNOWLEDGED_WITHIN_SECONDS = 10.0
 
 
 NAME = "headgate"
+PURE = f"{NAME}-pure"
 
 
 class NotEverythingOn(Exception):
@@ -44,11 +46,15 @@ class NotEverythingOn(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Headgate:
-    """Starts gateways on one Kafka; each call has an installation of its own, with so many routes."""
+    """Starts gateways on one Kafka; each call has an installation of its own, with so many routes.
+
+    ``compiled`` as it ships; else the plain Python of this checkout.
+    """
 
     bootstrap_servers: str
     routes: int = 1
     name: str = NAME
+    compiled: bool = True
 
     def __call__(self, given: Surroundings) -> AbstractAsyncContextManager[Contender]:
         """Run a gateway."""
@@ -58,12 +64,15 @@ class Headgate:
     async def _run(self, given: Surroundings) -> AsyncIterator[Contender]:
         kafka = KafkaSettings(kafka=self.bootstrap_servers, topic_prefix=f"{self.name}.")
         port = free_port()
+        packages = await asyncio.to_thread(compiled_packages, given.say) if self.compiled else CHECKOUT
         process = ManagedProcess(
             self.name,
-            [sys.executable, "-m", "services.cli.main", "gateway"],
+            # -P: the packages of the working directory must not come before those.
+            [sys.executable, "-P", "-m", "services.cli.main", "gateway"],
             log_path=given.place / f"{self.name}.log",
             env={
                 **os.environ,
+                "PYTHONPATH": str(packages),
                 "HEADGATE_KAFKA": kafka.kafka,
                 "HEADGATE_TOPIC_PREFIX": kafka.topic_prefix,
                 "HEADGATE_GATEWAY_PORT": str(port),
@@ -74,6 +83,8 @@ class Headgate:
         async with installed(kafka, given.base_url, self.routes), running(process):
             await until_listening(process, port)
             await _until_serving(process, port, self.routes)
+            if (await state_of(port))["compiled"] is not self.compiled:
+                raise NotEverythingOn(f"{self.name} should {'' if self.compiled else 'not '}be compiled")
             names = route_names(self.routes)
             target = Target(port, "/v1/chat/completions", names, (("authorization", f"Bearer {KEY}"),))
             yield Contender(self.name, version("headgate"), process.pid, target)
@@ -114,4 +125,7 @@ async def check_everything_was_on(contender: Contender) -> dict[str, int]:
         )
     if not state["checks"]["experiments"]["ok"]:
         raise NotEverythingOn(f"experiments without a lease: {state['checks']['experiments']['blind'][:3]}")
+    limits = state["checks"]["limits"]
+    if not (limits["shared"] and limits["tracked"]) or limits["held"]:
+        raise NotEverythingOn(f"limits were not counted, shared and settled: {limits}")
     return {"served": served, "outcomes_acknowledged": int(outcomes["acknowledged"])}

@@ -23,10 +23,13 @@ from services.domain.configuration import (
     ExperimentConfig,
     InstallationConfig,
     LeaseConfig,
+    Prices,
     RouteConfig,
+    TeamConfig,
     VariantConfig,
     config_key,
 )
+from services.domain.limits import Limits
 from services.messaging.codec import encode_event
 from services.messaging.publisher import idempotent_producer
 from services.messaging.settings import KafkaSettings
@@ -40,6 +43,16 @@ SHARE_BP = 1_000
 RENEW_SECONDS = 10.0
 """As the workers do: a sixth of the default limit."""
 TURNS = 100
+TEAM = "bench"
+PLENTY = Limits(
+    requests_per_minute=100_000_000,
+    tokens_per_minute=1_000_000_000_000,
+    concurrency=1_000_000,
+    tokens_per_day=1_000_000_000_000_000,
+    dollars_per_day=1_000_000_000.0,
+)
+"""Every limit and every budget is on, and none binds."""
+PRICES = Prices(input_per_million=2.5, output_per_million=10.0, cached_input_per_million=1.25)
 _VERSION = (1, 1)
 
 
@@ -84,14 +97,20 @@ async def _publish(producer: AIOKafkaProducer, topic: str, states: Iterable[Conf
 
 
 def _basics(base_url: str) -> list[Config]:
-    """Return the installation, a client's key, and two endpoints: one to ask, one to fail over to."""
+    """Return the installation, a client's key, its team, and two endpoints: to ask, and to fail over to."""
     return [
         InstallationConfig(
             version=_VERSION, installation_id=uuid.uuid4(), outcome_partitions=OUTCOME_PARTITIONS
         ),
         CredentialConfig(
-            version=_VERSION, key_hash=sha256(KEY.encode()).hexdigest(), key_id="bench", label="benchmark"
+            version=_VERSION,
+            key_hash=sha256(KEY.encode()).hexdigest(),
+            key_id="bench",
+            label="benchmark",
+            team=TEAM,
+            limits=PLENTY,
         ),
+        TeamConfig(version=_VERSION, key=TEAM, limits=PLENTY),
         *(
             EndpointConfig(
                 version=_VERSION,
@@ -100,6 +119,7 @@ def _basics(base_url: str) -> list[Config]:
                 base_url=base_url,
                 secret=f"env:{SECRET_VARIABLE}",
                 priority=priority,
+                prices=PRICES,
             )
             for priority, key in enumerate(("first", "second"))
         ),
@@ -131,6 +151,8 @@ def _route(name: str, experiment: ExperimentConfig) -> RouteConfig:
         variants=variants,
         allocation_version=1,
         experiment=experiment,
+        limits=PLENTY,
+        unit_limits=PLENTY,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -13,15 +14,18 @@ from typing import Any
 
 from services.domain.errors import NotFound
 from services.gateway.collector import Collector
+from services.gateway.compiled import COMPILED
 from services.gateway.config import ConfigStore
 from services.gateway.failover import Failover
-from services.gateway.feedback_page import FeedbackPage, takes_feedback
+from services.gateway.feedback_page import FeedbackPage, feedback_addresses, takes_feedback
 from services.gateway.feedback_parts import FeedbackParts, compose_feedback
 from services.gateway.health import HealthBook
 from services.gateway.inbound.limits import CallerLimits
 from services.gateway.inbound.server import CallerServer
 from services.gateway.inbound.turn import Turn
 from services.gateway.leases import watch_leases
+from services.gateway.limiting.limiter import Limiter
+from services.gateway.limiting.parts import compose_limiter
 from services.gateway.metrics import Metrics
 from services.gateway.observation import Observation
 from services.gateway.outcomes import OutcomePublisher
@@ -29,6 +33,7 @@ from services.gateway.pages import Page
 from services.gateway.place import Place
 from services.gateway.probes import Prober
 from services.gateway.rejections import MethodNotAllowed
+from services.gateway.request_ids import given_id
 from services.gateway.retry_budget import RetryBudgets
 from services.gateway.secret_commands import SecretCommands
 from services.gateway.secret_references import SecretResolver
@@ -40,7 +45,8 @@ from services.gateway.shadow import Shadows
 from services.gateway.shadow_parts import ShadowWays, compose_shadows, ways_for_shadows
 from services.gateway.snapshot import keep_snapshot, load_snapshot, snapshot_path
 from services.gateway.status_pages import StatusPages
-from services.gateway.surfaces import called_by, model_asked_for
+from services.gateway.surfaces import call_addresses, called_by, model_addresses, model_asked_for
+from services.gateway.telemetry_parts import UNWATCHED, Watching, compose_watching
 from services.gateway.transport.client import PooledUpstream
 from services.gateway.upstream import Upstream
 from services.messaging.consumer import follow
@@ -52,6 +58,7 @@ logger = logging.getLogger(__name__)
 
 ALONE = Place()
 LEAVE_TO_OTHERS_SECONDS = 5.0
+HOW_IT_RUNS = "compiled" if COMPILED else "not compiled"
 
 
 class Application:
@@ -69,6 +76,12 @@ class Application:
             "/endpoints": observation.endpoints,
         }
         self._models = pages.models
+
+    def addresses(self) -> list[tuple[str, str]]:
+        """Return the method and path of everything that is served."""
+        taken = [*call_addresses(), *feedback_addresses()]
+        shown = [*model_addresses(), *self._pages]
+        return [*(("POST", path) for path in taken), *(("GET", path) for path in shown)]
 
     def __call__(self, turn: Turn) -> Coroutine[Any, None, None]:
         """Return what serves the request."""
@@ -90,9 +103,10 @@ class Application:
             await _answer(turn, page)
         elif page is None and not served:
             nothing = NotFound(f"nothing is served at {path}; try POST /v1/chat/completions")
-            turn.answer(*refusal(nothing))
+            turn.answer(*refusal(nothing, given=given_id(turn.headers)))
         else:
-            turn.answer(*refusal(MethodNotAllowed(f"{path} takes {'POST' if served else 'GET'} only")))
+            other = MethodNotAllowed(f"{path} takes {'POST' if served else 'GET'} only")
+            turn.answer(*refusal(other, given=given_id(turn.headers)))
 
 
 async def _answer(turn: Turn, page: Page) -> None:
@@ -128,19 +142,34 @@ async def serve(
     secrets = SecretResolver(commands=commands)
     feedback = compose_feedback(settings, kafka, store, secrets, place)
     ways = ways_for_shadows(settings, kafka, PooledUpstream())
-    parts = compose(settings, store, upstream, outcomes, secrets, feedback, ways, place=place)
+    watching = compose_watching(os.environ, access_log=settings.access_log)
+    limiter = compose_limiter(settings, kafka)
+    parts = compose(
+        settings,
+        store,
+        upstream,
+        outcomes,
+        secrets,
+        feedback,
+        ways,
+        watching,
+        limiter=limiter,
+        place=place,
+    )
     try:
         async with _background(settings, kafka, store, commands, parts):
             if place.shared is not None:
                 await _until_ready(store, stop)
-            logger.info("gateway %s listens on %s", outcomes.gateway, address_of(bound))
+            logger.info("gateway %s listens on %s (%s)", outcomes.gateway, address_of(bound), HOW_IT_RUNS)
             on_listening(address_of(bound))
             server = CallerServer(parts.application, CallerLimits(settings.max_body_bytes))
             await server.serve_until(bound, stop, grace_seconds=settings.stream_grace_seconds)
     finally:
         await outcomes.stop(within_seconds=settings.flush_grace_seconds)
         await feedback.kafka.stop(within_seconds=settings.flush_grace_seconds)
+        await limiter.sharing.stop(within_seconds=settings.flush_grace_seconds)
         await parts.shadows.stop(within_seconds=settings.flush_grace_seconds)
+        await watching.stop(within_seconds=settings.flush_grace_seconds)
         await ways.close()
         await publisher.stop()
         await upstream.close()
@@ -155,6 +184,7 @@ class Parts:
     prober: Prober
     observation: Observation
     shadows: Shadows
+    limiter: Limiter
 
 
 def compose(
@@ -165,7 +195,9 @@ def compose(
     secrets: SecretResolver,
     feedback: FeedbackParts,
     ways: ShadowWays,
+    watching: Watching = UNWATCHED,
     *,
+    limiter: Limiter,
     clock: Callable[[], float] = time.time,
     place: Place = ALONE,
 ) -> Parts:
@@ -176,7 +208,16 @@ def compose(
     failover = Failover(upstream, selection, budgets, max_answer_bytes=settings.max_answer_bytes)
     metrics = Metrics(outcomes)
     shadows = compose_shadows(settings, store, secrets, book, ways, place)
-    serving = Serving(store, failover, metrics, tokens=feedback.tokens, shadows=shadows, clock=clock)
+    serving = Serving(
+        store,
+        failover,
+        metrics,
+        tokens=feedback.tokens,
+        shadows=shadows,
+        limiter=limiter,
+        watch=watching.watch,
+        clock=clock,
+    )
     collector = Collector(
         place.number,
         store,
@@ -187,12 +228,16 @@ def compose(
         serving,
         feedback=feedback.page,
         shadows=shadows,
+        limiter=limiter,
+        telemetry=watching.telemetry,
         clock=clock,
     )
     observation = Observation(place, collector, outcomes)
-    pages = StatusPages(store, selection, outcomes, serving, collector, tokens=feedback.tokens, clock=clock)
+    pages = StatusPages(
+        store, selection, outcomes, serving, collector, tokens=feedback.tokens, limiter=limiter, clock=clock
+    )
     application = Application(serving, pages, observation, feedback.page)
-    return Parts(application, Prober(upstream, secrets, book, clock), observation, shadows)
+    return Parts(application, Prober(upstream, secrets, book, clock), observation, shadows, limiter)
 
 
 async def _until_ready(store: ConfigStore, stop: asyncio.Event) -> None:
@@ -225,6 +270,7 @@ async def _background(
             group.create_task(parts.prober.run(store)),
             group.create_task(parts.observation.report()),
             group.create_task(parts.shadows.run()),
+            group.create_task(parts.limiter.sharing.run(store.limited)),
         ]
         try:
             yield

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import msgspec
 
+from services.gateway.decoded import decode_stream_options
 from services.gateway.rejections import InvalidRequest
 from services.gateway.splice import Members, open_object
 from services.gateway.surfaces import Call, Surface
 
 _decode_string = msgspec.json.Decoder(str).decode
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError)
-
-
-class _StreamOptions(msgspec.Struct):
-    include_usage: bool | None = None
-
-
-_decode_stream_options = msgspec.json.Decoder(_StreamOptions | None).decode
 
 
 class RequestBody:
@@ -61,7 +55,7 @@ class RequestBody:
         if raw is None:
             return False
         try:
-            options = _decode_stream_options(raw)
+            options = decode_stream_options(raw)
         except _UNREADABLE:
             # The provider says what is wrong with it.
             return True

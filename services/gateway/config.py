@@ -41,6 +41,8 @@ class ConfigStore:
         self.changed = asyncio.Event()
         self.first_read = asyncio.Event()
         """Set once there is something to serve by."""
+        self.limited = asyncio.Event()
+        """Set once anything has limits."""
         self._clock = clock
         self._changed_at: float | None = None
         self._reading: ConfigView | None = None
@@ -112,6 +114,8 @@ class ConfigStore:
     def _note_change(self) -> None:
         self._changed_at = self._clock()
         self.changed.set()
+        if self.view.limited:
+            self.limited.set()
         installation = self.view.installation
         if installation is not None:
             self.first_read.set()

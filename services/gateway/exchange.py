@@ -8,14 +8,19 @@ from dataclasses import dataclass, field
 from services.domain.configuration import CredentialConfig, EndpointConfig
 from services.domain.events import Attempt, Outcome, UnitSource
 from services.domain.status import OutcomeStatus
+from services.domain.token_estimate import Streamed
 from services.gateway.ab_test import NOTHING, About
 from services.gateway.answers import Reading
 from services.gateway.body import RequestBody
 from services.gateway.choices import Choice
 from services.gateway.cost import cost_nanos
 from services.gateway.feedback_tokens import FeedbackToken
+from services.gateway.limiting.ledger import Reservation
+from services.gateway.recording import Recording
+from services.gateway.request_ids import answer_lines
 from services.gateway.shadow_copies import Copy
 from services.gateway.view import ServedRoute
+from services.gateway.watching import Trace
 
 
 @dataclass(slots=True)
@@ -38,21 +43,26 @@ class Exchange:
     """Whose answer it is, or who was asked last."""
     copy: Copy | None = None
     """The answer as a shadow's will be compared to it."""
+    given_id: bytes | None = None
+    """What the caller calls the request."""
+    trace: Trace | None = None
+    recording: Recording | None = None
+    """The answer as its trace will show it."""
+    reservation: Reservation | None = None
+    """What it holds of its limits."""
+    streamed: Streamed | None = None
+    """What passed of its stream, where its tokens are limited."""
 
     def fields(self) -> bytes:
         """Return the lines of the answer's head that say what was decided here."""
-        request_id = self.request_id.encode()
-        return b"x-request-id: %b\r\nx-headgate-request-id: %b\r\n%b" % (
-            request_id,
-            request_id,
-            self.choice.fields,
-        )
+        return answer_lines(self.request_id, self.given_id) + self.choice.fields
 
     def outcome(self, status: OutcomeStatus, http_status: int, reading: Reading | None = None) -> Outcome:
         """Return what the request came to, now that it is over."""
         now, about = time.monotonic(), self._about_all()
         prompt_tokens = None if reading is None else reading.prompt_tokens
         completion_tokens = None if reading is None else reading.completion_tokens
+        cached_tokens = None if reading is None else reading.cached_tokens
         prices = None if self.endpoint is None else self.endpoint.prices
         return Outcome(
             request_id=self.request_id,
@@ -70,11 +80,12 @@ class Exchange:
             streamed=self.body.streams,
             assignments=self.choice.assignments,
             attempts=tuple(self.attempts),
-            cost_nanos=None if prices is None else cost_nanos(prices, prompt_tokens, completion_tokens),
+            cost_nanos=cost_nanos(prices, prompt_tokens, completion_tokens, cached_tokens),
             attributes=about.attributes,
             covariate=about.covariate,
             key_id=self.credential.key_id,
             team_key=self.credential.team or "",
+            cached_tokens=cached_tokens,
         )
 
     def token(self) -> FeedbackToken:

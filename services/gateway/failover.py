@@ -26,6 +26,7 @@ from services.gateway.retry_after import retry_after_seconds
 from services.gateway.retry_budget import RetryBudgets
 from services.gateway.selection import Selection
 from services.gateway.upstream import Upstream, UpstreamAnswer, UpstreamFailed
+from services.gateway.watching import Trace
 
 
 class Reached(msgspec.Struct, frozen=True):
@@ -52,13 +53,18 @@ class ReachedStream(Reached, frozen=True):
 
 
 class Job(msgspec.Struct, frozen=True):
-    """A request on its way to a variant. ``attempts`` grows as endpoints are asked."""
+    """A request on its way to a variant. ``attempts`` grows as endpoints are asked.
+
+    ``lines`` are added to the head of what is sent to each.
+    """
 
     route_key: str
     variant: VariantConfig
     overrides: Overrides
     body: RequestBody
     attempts: list[Attempt]
+    lines: bytes = b""
+    trace: Trace | None = None
 
 
 class Failover:
@@ -109,7 +115,10 @@ class Failover:
         return self._selection.pick(job.variant, endpoints, job.body.model, tried, now)
 
     async def _ask(self, attempt: LiveAttempt, job: Job) -> Reached:
-        request = upstream_request(attempt.endpoint, attempt.secret, job.body, job.overrides)
+        lines = job.lines
+        if job.trace is not None:
+            lines += job.trace.asks(attempt.endpoint)
+        request = upstream_request(attempt.endpoint, attempt.secret, job.body, job.overrides, lines)
         answer: UpstreamAnswer | None = None
         try:
             answer = await self._upstream.open(request)

@@ -18,10 +18,16 @@ from services.gateway.inbound.heads import JSON
 from services.gateway.inbound.turn import Answer, Turn
 from services.gateway.pages import json_page
 from services.gateway.rejections import NotReady, body_of
+from services.gateway.request_ids import answer_lines, given_id
 
 _PATHS = frozenset({"/v1/outcomes", "/openai/v1/outcomes", "/openai/outcomes"})
 _DEPLOYMENTS = "/openai/deployments/"
 MAX_BYTES = 2 * 1024 * 1024
+
+
+def feedback_addresses() -> list[str]:
+    """Return every path that takes feedback."""
+    return [*sorted(_PATHS), f"{_DEPLOYMENTS}{{deployment}}/outcomes"]
 
 
 def takes_feedback(path: str) -> bool:
@@ -50,8 +56,7 @@ class FeedbackPage:
 
     async def take(self, turn: Turn) -> Answer:
         """Take the feedback of a request, all of it or none."""
-        request_id = uuid7().hex.encode()
-        fields = b"%bx-request-id: %b\r\nx-headgate-request-id: %b\r\n" % (JSON, request_id, request_id)
+        fields = JSON + answer_lines(uuid7().hex, given_id(turn.headers))
         try:
             feedback = await self._take(turn)
         except HeadgateError as error:
@@ -71,7 +76,9 @@ class FeedbackPage:
         view, headers = self._store.view, turn.headers
         if view.installation is None:
             raise NotReady("this gateway has read no configuration yet; /readyz says what it waits for")
-        credential = authenticate(headers.get(b"authorization"), headers.get(b"api-key"), view.credentials)
+        credential = authenticate(
+            headers.get(b"authorization"), headers.get(b"api-key"), view.credentials, self._clock()
+        )
         document = await turn.receive()
         if len(document) > MAX_BYTES:
             raise PayloadTooLarge(f"the feedback is over {MAX_BYTES:,} bytes; send it in parts")

@@ -41,7 +41,7 @@ async def watch_leases(store: ConfigStore, clock: Callable[[], float] = time.tim
         for key in blind.keys() - known:
             _log_blind(blind[key], was_measured=blind[key].experiment_id in store.view.measured_at)
         for key in known - blind.keys():
-            logger.info("experiment %s: measured again, or over", key)
+            logger.info("experiment %s: measured again, or over", key, extra={"experiment": key})
         known = set(blind)
         await asyncio.sleep(LOOK_SECONDS)
 
@@ -54,4 +54,5 @@ def _log_blind(experiment: Measured, *, was_measured: bool) -> None:
         experiment.key,
         since,
         consequence,
+        extra={"experiment": experiment.key},
     )

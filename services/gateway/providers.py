@@ -20,9 +20,13 @@ _UPSTREAM_REQUEST_ID = b"x-headgate-upstream-request-id"
 
 
 def upstream_request(
-    endpoint: EndpointConfig, secret: str | None, body: RequestBody, overrides: Overrides
+    endpoint: EndpointConfig,
+    secret: str | None,
+    body: RequestBody,
+    overrides: Overrides,
+    lines: bytes = b"",
 ) -> UpstreamRequest:
-    """Return the request to one endpoint. Nothing of the caller's headers goes along."""
+    """Return the request to one endpoint. Of the caller's headers nothing goes along; ``lines`` are ours."""
     model = overrides.model_at(endpoint, body)
     return UpstreamRequest(
         _ask(
@@ -39,6 +43,7 @@ def upstream_request(
         endpoint.connect_timeout_seconds,
         endpoint.total_timeout_seconds,
         endpoint.first_byte_timeout_seconds,
+        lines=lines,
     )
 
 

@@ -6,6 +6,7 @@ HeadgateError (services.domain.errors)
 ├── NotFound
 │   ├── UnknownRoute       404  no such route: code model_not_found
 │   └── UnknownVariant     404  the route has no such variant to force
+├── LimitReached          429, 400  see services.gateway.limiting.refusals
 ├── Forbidden
 │   ├── RouteNotAllowed    403  the key may not use the route
 │   └── ScopeMissing       403  the key has not the scope for it
@@ -89,10 +90,21 @@ def _error(message: str, status: int, code: str, param: str | None) -> dict[str,
 
 
 def error_body(
-    message: str, *, status: int, code: str, param: str | None = None, details: object = None
+    message: str,
+    *,
+    status: int,
+    code: str,
+    param: str | None = None,
+    details: object = None,
+    kind: str | None = None,
 ) -> bytes:
-    """Return an error as the official client understands it. ``details``, where there are any, go along."""
+    """Return an error as the official client understands it. ``details``, where there are any, go along.
+
+    ``kind`` is its type, where the status alone does not say it.
+    """
     error: dict[str, object] = {**_error(message, status, code, param)}
+    if kind is not None:
+        error["type"] = kind
     if details is not None:
         error["details"] = details
     return _encode({"error": error})
@@ -112,4 +124,7 @@ def body_of(error: HeadgateError) -> bytes:
     """Return the body of one of our own errors."""
     param = getattr(error, "param", None)
     details = getattr(error, "details", None)
-    return error_body(str(error), status=error.http_status, code=error.code, param=param, details=details)
+    kind = getattr(error, "kind", None)
+    return error_body(
+        str(error), status=error.http_status, code=error.code, param=param, details=details, kind=kind
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -13,6 +14,7 @@ from services.domain.assignment import unit_hash
 from services.domain.errors import HeadgateError, NoHealthyEndpoints, Unserveable
 from services.domain.events import Outcome
 from services.domain.status import OutcomeStatus
+from services.domain.token_estimate import Streamed
 from services.gateway.ab_test import NOTHING
 from services.gateway.admission import authenticate, find_route
 from services.gateway.body import open_body
@@ -25,10 +27,15 @@ from services.gateway.forcing import HEADER as FORCE_HEADER
 from services.gateway.forcing import force
 from services.gateway.inbound.heads import JSON
 from services.gateway.inbound.turn import Answer, Turn
+from services.gateway.limiting.ledger import Reservation
+from services.gateway.limiting.limiter import Limiter
+from services.gateway.limiting.refusals import LimitReached, without_limits
 from services.gateway.rejections import NotReady, body_of
+from services.gateway.request_ids import answer_lines, given_id, upstream_line
 from services.gateway.shadow import Shadows
 from services.gateway.streaming import relay
 from services.gateway.surfaces import Call
+from services.gateway.watching import Trace, Watch
 
 
 class OutcomeSink(Protocol):
@@ -49,33 +56,48 @@ class Serving:
         *,
         tokens: FeedbackTokens,
         shadows: Shadows,
+        limiter: Limiter,
+        watch: Watch | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._tokens = tokens
+        self._watch = watch
         self._shadows = shadows
+        self._limiter = limiter
         self._failover = failover
         self._outcomes = outcomes
         self._clock = clock
         self.served = 0
-        self.rejected = 0
+        self.rejections: Counter[str] = Counter()
+        """Requests that were refused before they were routed, by the error's code."""
         self.active = 0
         """Requests under way."""
+
+    @property
+    def rejected(self) -> int:
+        """Requests that were refused before they were routed."""
+        return self.rejections.total()
 
     async def serve(self, call: Call, turn: Turn) -> None:
         """Serve one request."""
         request_id = uuid7().hex
+        trace = None if self._watch is None else self._watch(turn, call, request_id)
         try:
             exchange = await self._admit(call, turn, request_id)
         except HeadgateError as error:
-            self.rejected += 1
-            turn.answer(*refusal(error, request_id))
+            self._refused(error.http_status, error.code, trace)
+            turn.answer(*refusal(error, request_id, given_id(turn.headers)))
             return
         except asyncio.CancelledError:
-            self.rejected += 1
+            self._refused(0, CALLER_GAVE_UP, trace)
             raise
+        if trace is not None:
+            exchange.trace = trace
+            trace.admitted(exchange)
         self.served += 1
         self.active += 1
+        outcome: Outcome | None = None
         try:
             outcome = await self._answer(exchange, turn)
         except asyncio.CancelledError:
@@ -84,16 +106,27 @@ class Serving:
             outcome = exchange.outcome(gone, 0)
         finally:
             self.active -= 1
+            if exchange.reservation is not None:
+                self._settle(exchange, exchange.reservation, outcome)
         self._outcomes.offer(outcome)
+        if trace is not None:
+            trace.ended(exchange, outcome)
         if exchange.copy is not None:
             self._shadows.offer(exchange, exchange.copy, outcome)
+
+    def _refused(self, http_status: int, code: str, trace: Trace | None) -> None:
+        self.rejections[code] += 1
+        if trace is not None:
+            trace.refused(http_status, code)
 
     async def _admit(self, call: Call, turn: Turn, request_id: str) -> Exchange:
         started_at, started = self._clock(), time.monotonic()
         view, headers = self._store.view, turn.headers
         if view.installation is None:
             raise NotReady("this gateway has read no configuration yet; /readyz says what it waits for")
-        credential = authenticate(headers.get(b"authorization"), headers.get(b"api-key"), view.credentials)
+        credential = authenticate(
+            headers.get(b"authorization"), headers.get(b"api-key"), view.credentials, started_at
+        )
         document = turn.body if turn.whole else await turn.receive()
         body = open_body(document, call)
         route = find_route(body.model, credential, view.routes)
@@ -101,15 +134,22 @@ class Serving:
             headers.get(b"x-headgate-unit"), body, request_id, route.config.unit_fallback
         )
         forced = headers.get(FORCE_HEADER)
-        if forced is None:
-            choice = choose(route, unit_id, view.measured_at, started_at)
-        else:
-            choice = force(forced, route, credential)
-        about = NOTHING if choice.test is None else choice.test.read(headers)
+        choice = None if forced is None else force(forced, route, credential)
         hashed = unit_hash(unit_id)
+        # Before the unit is assigned: whether a request is refused must not depend on its variant.
+        plan = view.plan(credential, route.config) if view.limited else None
+        reservation = None if plan is None else await self._limiter.admit(plan, body, hashed, unit_source)
+        if choice is None:
+            choice = choose(route, unit_id, view.measured_at, started_at)
+        about = NOTHING if choice.test is None else choice.test.read(headers)
         exchange = Exchange(
             request_id, started_at, started, credential, route, body, hashed, unit_source, choice, about
         )
+        exchange.given_id = given_id(headers)
+        if reservation is not None:
+            exchange.reservation = reservation
+            if body.streams and reservation.plan.counts_tokens:
+                exchange.streamed = Streamed()
         if route.shadow is not None and forced is None:
             exchange.copy = self._shadows.sample(route.shadow, request_id, body, started_at)
         return exchange
@@ -127,21 +167,32 @@ class Serving:
             turn.answer(error.http_status, fields, body_of(error))
             return outcome
         exchange.endpoint = reached.endpoint
-        fields = self._fields(exchange) + reached.fields
+        if exchange.trace is not None:
+            exchange.trace.answered(reached.body)
+        fields = self._fields(exchange) + _passed_on(exchange, reached)
         if isinstance(reached, ReachedStream):
             return await relay(exchange, reached, fields, turn)
         turn.answer(reached.http_status, fields, reached.body)
         if exchange.copy is not None:
             exchange.copy.take_whole(reached.body)
+        if exchange.recording is not None:
+            exchange.recording.take_whole(reached.body)
         return exchange.outcome(reached.status, reached.http_status, reached.reading)
 
     def _fields(self, exchange: Exchange) -> bytes:
         fields = exchange.fields()
+        reservation = exchange.reservation
+        if reservation is not None and reservation.plan.shows:
+            fields += self._limiter.ledger.fields(reservation)
         if exchange.choice.assignments:
             token = self._tokens.issue(exchange.token(), exchange.started_at)
             if token is not None:
                 fields += b"x-headgate-feedback-token: %b\r\n" % token
         return fields
+
+    def _settle(self, exchange: Exchange, reservation: Reservation, outcome: Outcome | None) -> None:
+        prices = None if exchange.endpoint is None else exchange.endpoint.prices
+        self._limiter.settle(reservation, outcome, prices, exchange.streamed)
 
     def _note_asked_last(self, exchange: Exchange) -> None:
         if exchange.endpoint is None and exchange.attempts:
@@ -152,12 +203,33 @@ class Serving:
         variant = route.config.variants.get(key)
         if variant is None:
             raise NoHealthyEndpoints(f"route {route.config.key!r} has no variant {key!r}; define it again")
-        job = Job(route.config.key, variant, route.overrides[key], exchange.body, exchange.attempts)
+        job = Job(
+            route.config.key,
+            variant,
+            route.overrides[key],
+            exchange.body,
+            exchange.attempts,
+            upstream_line(exchange.request_id),
+            exchange.trace,
+        )
         return self._failover.reach(job, self._store.view.endpoints)
 
 
-def refusal(error: HeadgateError, request_id: str | None = None) -> Answer:
-    """Return one of our own errors as an answer."""
-    encoded = (request_id or uuid7().hex).encode()
-    fields = b"%bx-request-id: %b\r\nx-headgate-request-id: %b\r\n" % (JSON, encoded, encoded)
+CALLER_GAVE_UP = "caller_gave_up"
+"""Counted like an error's code: whoever asked hung up before the request was whole."""
+
+
+def _passed_on(exchange: Exchange, reached: Reached) -> bytes:
+    """Return the provider's lines; where there are limits of ours, not those about its own."""
+    reservation = exchange.reservation
+    if reservation is None or not reservation.plan.shows:
+        return reached.fields
+    return without_limits(reached.fields)
+
+
+def refusal(error: HeadgateError, request_id: str | None = None, given: bytes | None = None) -> Answer:
+    """Return one of our own errors as an answer. ``given`` is what the caller calls the request."""
+    fields = JSON + answer_lines(request_id or uuid7().hex, given)
+    if isinstance(error, LimitReached):
+        fields += error.fields
     return error.http_status, fields, body_of(error)

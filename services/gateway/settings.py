@@ -30,6 +30,9 @@ class GatewaySettings(BaseSettings):
     ``{"entra": "az account get-access-token --resource https://cognitiveservices.azure.com"}``. Run without
     a shell."""
 
+    access_log: bool = False
+    """Log one line for each request (docs/telemetry.md)."""
+
     gather_seconds: float = 0.010
     """How long outcomes may wait to be sent together, once others have just been sent."""
     outcome_buffer_bytes: int = 64 * MIB
@@ -54,6 +57,14 @@ class GatewaySettings(BaseSettings):
     """Attempts after the first, as a share of a route's and variant's requests of the last ten seconds."""
     retry_budget_minimum_per_second: float = 3.0
     """So many are allowed however few requests there are."""
+
+    limit_default_completion_tokens: int = 1024
+    """What an answer is taken to cost in tokens, until it is there, where neither the request nor its variant
+    sets a cap."""
+    limit_replicas: int = 1
+    """How many gateway processes share the limits, as long as one that starts cannot hear of the others."""
+    limit_meters: int = 200_000
+    """Keys, teams, routes and units whose use is remembered at a time; each takes about a kilobyte."""
 
     stream_grace_seconds: float = 10.0
     """At a stop: how long requests that are being served may take to finish."""

@@ -24,6 +24,7 @@ from services.gateway.config import ConfigStore
 from services.gateway.exchange import Exchange
 from services.gateway.failover import Failover, Job
 from services.gateway.limits import SharedCount
+from services.gateway.request_ids import upstream_line
 from services.gateway.shadow_asking import Asked, NotAsked, ask
 from services.gateway.shadow_copies import Copy, Room, ServedShadow
 from services.gateway.shadow_limits import Slots, Spending
@@ -205,7 +206,8 @@ class Shadows:
             raise
         except Exception:
             # It must not end the gateway, which serves without it; and it is counted.
-            logger.exception("a request could not be mirrored to shadow %s", mirror.config.key)
+            told = {"request_id": mirrored.outcome.request_id, "experiment": mirror.config.key}
+            logger.exception("a request could not be mirrored to shadow %s", mirror.config.key, extra=told)
             mirror.failed += 1
         else:
             self._sender.offer(comparison)
@@ -229,7 +231,8 @@ class Shadows:
     async def _ask(self, config: ShadowConfig, exchange: Exchange) -> Asked:
         route = exchange.route
         variant = route.config.variants[config.variant]
-        job = Job(route.config.key, variant, route.overrides[config.variant], exchange.body, [])
+        overrides, lines = route.overrides[config.variant], upstream_line(f"{exchange.request_id}-shadow")
+        job = Job(route.config.key, variant, overrides, exchange.body, [], lines)
         return await ask(self._failover, job, self._store.view.endpoints, seconds=config.timeout_seconds)
 
     def _tell(self, mirror: Mirror) -> None:

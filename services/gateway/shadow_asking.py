@@ -122,6 +122,7 @@ class _Ask:
         reading, prices = self._reading, None if self._endpoint is None else self._endpoint.prices
         prompt_tokens = None if reading is None else reading.prompt_tokens
         completion_tokens = None if reading is None else reading.completion_tokens
+        cached_tokens = None if reading is None else reading.cached_tokens
         first_token = self._first_token
         return Side(
             variant_key=self._job.variant.key,
@@ -131,7 +132,7 @@ class _Ask:
             first_token_us=None if first_token is None else int((first_token - started) * 1e6),
             prompt_tokens=prompt_tokens,
             completion_tokens=completion_tokens,
-            cost_nanos=cost_nanos(prices, prompt_tokens, completion_tokens),
+            cost_nanos=cost_nanos(prices, prompt_tokens, completion_tokens, cached_tokens),
         )
 
 

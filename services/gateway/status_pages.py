@@ -6,16 +6,21 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from uuid_utils import uuid7
+
 from services.domain.errors import HeadgateError
 from services.gateway.admission import authenticate, find_route
 from services.gateway.collector import Collector, is_troubled
+from services.gateway.compiled import COMPILED
 from services.gateway.config import ConfigStore
 from services.gateway.feedback_tokens import FeedbackTokens
 from services.gateway.inbound.turn import Answer, Turn
 from services.gateway.leases import blind_experiments
+from services.gateway.limiting.limiter import Limiter
 from services.gateway.outcomes import OutcomePublisher
 from services.gateway.pages import json_page
 from services.gateway.rejections import NotReady
+from services.gateway.request_ids import answer_lines, given_id
 from services.gateway.selection import Selection
 from services.gateway.serving import Serving, refusal
 from services.gateway.surfaces import model_asked_for
@@ -33,6 +38,7 @@ class StatusPages:
         collector: Collector,
         *,
         tokens: FeedbackTokens,
+        limiter: Limiter,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
@@ -41,6 +47,7 @@ class StatusPages:
         self._serving = serving
         self._collector = collector
         self._tokens = tokens
+        self._limiter = limiter
         self._clock = clock
 
     async def healthz(self, _turn: Turn) -> Answer:
@@ -64,6 +71,7 @@ class StatusPages:
             "ready": self._store.ready,
             "gateway": str(outcomes.gateway),
             "process": self._collector.process,
+            "compiled": COMPILED,
             "checks": {
                 "config": {
                     "ok": self._store.ready,
@@ -93,6 +101,7 @@ class StatusPages:
                     "missing": missing,
                     "failing_commands": failing,
                 },
+                "limits": self._limiter.sharing.state(),
                 "feedback": {"ok": feedback_key is None, "key": feedback_key},
             },
             "requests": {
@@ -104,17 +113,21 @@ class StatusPages:
 
     async def models(self, turn: Turn) -> Answer:
         """List the routes the caller may use, or describe one, as OpenAI lists its models."""
+        given = given_id(turn.headers)
         try:
-            return json_page(self._models(turn))
+            status, fields, body = json_page(self._models(turn))
         except HeadgateError as error:
-            return refusal(error)
+            return refusal(error, given=given)
+        return status, fields + answer_lines(uuid7().hex, given), body
 
     def _models(self, turn: Turn) -> dict[str, Any]:
         if not self._store.ready:
             raise NotReady("this gateway has read no configuration yet; /readyz says what it waits for")
         view = self._store.view
         headers = turn.headers
-        credential = authenticate(headers.get(b"authorization"), headers.get(b"api-key"), view.credentials)
+        credential = authenticate(
+            headers.get(b"authorization"), headers.get(b"api-key"), view.credentials, self._clock()
+        )
         if name := model_asked_for(turn.path):
             return _model(find_route(name, credential, view.routes).config.key)
         allowed = view.routes if credential.routes is None else view.routes.keys() & set(credential.routes)

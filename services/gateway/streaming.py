@@ -57,6 +57,10 @@ class _Passing:
             return True
         if exchange.copy is not None:
             exchange.copy.take_events(events)
+        if exchange.recording is not None:
+            exchange.recording.take_events(events)
+        if exchange.streamed is not None:
+            exchange.streamed.take(events)
         if self._stream.ended:
             self.last = events
             return True
@@ -81,6 +85,8 @@ async def _forward(exchange: Exchange, reached: ReachedStream, turn: Turn) -> Ou
         return _break_off(exchange, reached, "it ended before the answer did", turn)
     if rest and exchange.copy is not None:
         exchange.copy.take_events(rest)
+    if rest and exchange.recording is not None:
+        exchange.recording.take_events(rest)
     turn.finish(passing.last + rest)
     if reading.error and not reading.content_filtered:
         return OutcomeStatus.STREAM_BROKEN

@@ -53,6 +53,16 @@ _UNDER_DEPLOYMENTS = tuple(("/" + surface.path, surface) for surface in SURFACES
 _MODELS = ("/v1/models", "/openai/v1/models", "/openai/models")
 
 
+def call_addresses() -> list[str]:
+    """Return every path of a surface; ``{deployment}`` stands for the model."""
+    return [*_CALLS, *(f"{_DEPLOYMENTS}{{deployment}}{suffix}" for suffix, _ in _UNDER_DEPLOYMENTS)]
+
+
+def model_addresses() -> list[str]:
+    """Return every path under which models are listed or described."""
+    return [path for listing in _MODELS for path in (listing, f"{listing}/{{model}}")]
+
+
 def called_by(path: str) -> Call | None:
     """Return what a path asks for; None where it is no surface."""
     call = _CALLS.get(path)

@@ -43,6 +43,8 @@ class UpstreamRequest(msgspec.Struct, frozen=True):
     """From asking to the first byte of the answer's body, or to its end."""
     idle_timeout_seconds: float | None = None
     """The longest silence between two pieces of the body."""
+    lines: bytes = b""
+    """Whole lines of the head that are this request's own, from here or from a parser."""
 
 
 class UpstreamAnswer(Protocol):

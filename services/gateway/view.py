@@ -18,6 +18,7 @@ from services.domain.configuration import (
 )
 from services.gateway.ab_test import prepare
 from services.gateway.choices import Choices
+from services.gateway.limiting.plans import Plan, has_limits, plan_of
 from services.gateway.overrides import Overrides
 from services.gateway.shadow_copies import ServedShadow
 
@@ -47,6 +48,10 @@ class ConfigView:
         self.teams: dict[str, TeamConfig] = {}
         self.measured_at: dict[UUID, float] = {}
         self.installation: InstallationConfig | None = None
+        self.limited = False
+        """Whether anything has limits."""
+        self._limited: set[str] = set()
+        self._plans: dict[tuple[str, str], Plan | None] = {}
         for state in states:
             self.put(state)
 
@@ -57,6 +62,7 @@ class ConfigView:
         if held is not None and held.version > state.version:
             return
         self.states[key] = state
+        self._note_limits(key, limited=has_limits(state))
         match state:
             case RouteConfig():
                 self.routes[state.key] = ServedRoute(state)
@@ -71,8 +77,29 @@ class ConfigView:
             case InstallationConfig():
                 self.installation = state
 
+    def plan(self, credential: CredentialConfig, route: RouteConfig) -> Plan | None:
+        """Return the limits that a key's requests to a route fall under, if there are any."""
+        names = credential.key_hash, route.key
+        try:
+            return self._plans[names]
+        except KeyError:
+            plan = self._plans[names] = plan_of(credential, route, self.teams, self.endpoints)
+            return plan
+
+    def _note_limits(self, key: str, *, limited: bool) -> None:
+        if key.startswith("lease/"):
+            # Renewed all the time, and limits nothing.
+            return
+        self._plans.clear()
+        if limited:
+            self._limited.add(key)
+        else:
+            self._limited.discard(key)
+        self.limited = bool(self._limited)
+
     def forget(self, key: str) -> None:
         """Drop what a record's key names."""
+        self._note_limits(key, limited=False)
         match self.states.pop(key, None):
             case RouteConfig(key=name):
                 del self.routes[name]

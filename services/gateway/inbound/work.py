@@ -19,7 +19,7 @@ class Work:
     ``asyncio.current_task`` (``asyncio.timeout`` for one) must be wrapped in one.
     """
 
-    __slots__ = ("_cancelled", "_coroutine", "_on_end", "_resume", "_waits_for")
+    __slots__ = ("_cancelled", "_coroutine", "_on_end", "_waits_for")
 
     def __init__(
         self, coroutine: Coroutine[Any, None, None], on_end: Callable[[BaseException | None], None]
@@ -28,7 +28,6 @@ class Work:
         self._on_end = on_end
         self._waits_for: Any = None
         self._cancelled = False
-        self._resume = self.go_on
 
     def go_on(self, _woken_by: object = None) -> None:
         """Run to the next wait, or to the end."""
@@ -42,7 +41,7 @@ class Work:
         else:
             waits_for._asyncio_future_blocking = False  # noqa: SLF001 - as tasks answer futures
             self._waits_for = waits_for
-            waits_for.add_done_callback(self._resume)
+            waits_for.add_done_callback(self.go_on)
             if self._cancelled:
                 self._interrupt(waits_for)
 
@@ -59,6 +58,4 @@ class Work:
             self._cancelled = True
 
     def _end(self, error: BaseException | None) -> None:
-        # The bound method and this object hold each other.
-        del self._resume
         self._on_end(None if isinstance(error, asyncio.CancelledError) else error)

@@ -52,7 +52,7 @@ class PooledUpstream:
         closed: used before, lost without a byte of an answer, right after the request was written.
         """
         try:
-            origin, head = self._heads.write(request.ask, len(request.body))
+            origin, head = self._heads.write(request.ask, len(request.body), request.lines)
         except ValueError as error:
             raise unreachable(f"it cannot be asked: {error}") from error
         now = self._loop.time()

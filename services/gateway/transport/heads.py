@@ -1,4 +1,4 @@
-"""The bytes before a request's body: put together once for each ``Ask``, but for the body's length."""
+"""The bytes before a request's body: put together once for each ``Ask``, but for the request's own lines."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Heads:
         self._proxies = proxies
         self._prepared = lru_cache(maxsize=REMEMBERED)(self._prepare)
 
-    def write(self, ask: Ask, length: int) -> tuple[Origin, bytes]:
-        """Return where the request goes, and its head. Raises ValueError."""
+    def write(self, ask: Ask, length: int, lines: bytes = b"") -> tuple[Origin, bytes]:
+        """Return where the request goes, and its head. ``lines`` are its own. Raises ValueError."""
         origin, head = self._prepared(ask)
-        return origin, b"%bcontent-length: %d\r\n\r\n" % (head, length)
+        return origin, b"%b%bcontent-length: %d\r\n\r\n" % (head, lines, length)
 
     def _prepare(self, ask: Ask) -> tuple[Origin, bytes]:
         origin, target = split_url(ask.url)

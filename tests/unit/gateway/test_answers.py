@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from services.domain.events import LARGEST_AMOUNT
 from services.domain.status import OutcomeStatus as S
 from services.gateway.answers import Reading
 
@@ -22,6 +23,52 @@ def test_tokens_of_every_surface() -> None:
     embeddings = {"usage": {"prompt_tokens": 3, "total_tokens": 3}}
     assert read(chat) == read(response) == (S.OK, 3, 4)
     assert read(embeddings) == (S.OK, 3, None)
+
+
+def usage(document: object) -> tuple[int | None, int | None, int | None]:
+    reading = Reading()
+    assert reading.read_whole(json.dumps(document).encode())
+    return reading.prompt_tokens, reading.cached_tokens, reading.completion_tokens
+
+
+def test_cached_tokens_of_both_surfaces() -> None:
+    chat = {
+        "prompt_tokens": 300,
+        "completion_tokens": 4,
+        "prompt_tokens_details": {"cached_tokens": 256, "audio_tokens": 0},
+    }
+    response = {"input_tokens": 300, "output_tokens": 4, "input_tokens_details": {"cached_tokens": 256}}
+    assert usage({"usage": chat}) == usage({"usage": response}) == (300, 256, 4)
+    assert usage({"type": "response.completed", "response": {"usage": response}}) == (300, 256, 4)
+    assert usage({"usage": {"prompt_tokens": 3, "completion_tokens": 4}}) == (3, None, 4)
+
+
+@pytest.mark.parametrize(
+    ("details", "cached"),
+    [
+        ({"cached_tokens": 11}, 10),
+        ({"cached_tokens": -1}, 0),
+        ({"cached_tokens": None}, None),
+        ({"cached_tokens": "7"}, None),
+        ({"cached_tokens": 2.5}, None),
+        ([7], None),
+        (7, None),
+        (None, None),
+    ],
+)
+def test_wrong_details_take_nothing_from_the_rest(details: object, cached: int | None) -> None:
+    counted = {"prompt_tokens": 10, "completion_tokens": 4, "prompt_tokens_details": details}
+    assert usage({"usage": counted}) == (10, cached, 4)
+
+
+def test_impossible_numbers_become_the_nearest_possible_ones() -> None:
+    """What is negative, or larger than any sum can take, would be refused where it is counted."""
+    counted = {
+        "prompt_tokens": -5,
+        "completion_tokens": 10**30,
+        "prompt_tokens_details": {"cached_tokens": 3},
+    }
+    assert usage({"usage": counted}) == (0, 0, LARGEST_AMOUNT)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from services.domain.configuration import EndpointConfig
 from services.gateway import board as boards
 from services.gateway.board import Board, Report
-from services.gateway.exposition import Family
+from services.gateway.exposition import Bars, Family
 from services.gateway.health import HealthBook
 from services.gateway.limits import COLUMNS, SharedCounts
 
@@ -50,7 +50,13 @@ def test_when_the_table_is_full_each_counts_alone() -> None:
 
 
 def report(process: int) -> Report:
-    return Report(process, 1, "gateway", [{"key": "e"}], [Family("a", "gauge", "A.", ["a 1"])])
+    return Report(
+        process,
+        1,
+        "gateway",
+        [{"key": "e"}],
+        [Family("a", "gauge", "A.", ("process",), (), [(["1"], 1.0), (["2"], Bars([1], 2.0))])],
+    )
 
 
 def test_reports_of_the_others_are_found() -> None:
