@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from services.api.changes import Change, check_room
+from services.domain.canary import check_share
 from services.domain.errors import Conflict, InvalidDefinition
-from services.domain.experiment import check_share
 from services.domain.policy import next_point, point_name
 from services.storage import experiments, routes
 

@@ -9,8 +9,7 @@ from pydantic import ConfigDict, Discriminator, Field, PlainValidator, Tag
 
 from services.api.schemas import Body, Key
 from services.api.sentences import UNION_TAG
-from services.domain.configuration import OnBlind
-from services.domain.experiment import (
+from services.domain.canary import (
     CanaryDefinition,
     CanaryPlan,
     DeadlinePolicy,
@@ -19,6 +18,7 @@ from services.domain.experiment import (
     SequentialPolicy,
     ThresholdPolicy,
 )
+from services.domain.configuration import OnBlind
 from services.domain.restraint import Mode
 from services.domain.watch_plan import DEFAULT_WATCH
 

@@ -9,7 +9,8 @@ from analytics.information import promotion_limit
 from analytics.results import Insufficient
 from services.api.planning import OVER_THE_LIMIT, duration
 from services.api.result_views import StillNeeded
-from services.domain.experiment import Experiment, SequentialPolicy
+from services.domain.canary import SequentialPolicy
+from services.domain.experiment import Experiment
 from services.storage.phase_totals import VariantTotals
 
 Totals = Mapping[int, VariantTotals]

@@ -13,14 +13,9 @@ from services.api.canary_bodies import NewCanary
 from services.api.shadow_bodies import NewShadow
 from services.domain.ab_test import ABTestDefinition, check_ab_test
 from services.domain.blue_green import check_blue_green
+from services.domain.canary import CanaryDefinition, check_definition
 from services.domain.errors import InvalidDefinition, NotFound
-from services.domain.experiment import (
-    BlueGreenDefinition,
-    CanaryDefinition,
-    Definition,
-    Experiment,
-    check_definition,
-)
+from services.domain.experiment import BlueGreenDefinition, Definition, Experiment
 from services.domain.metric import BUILT_IN, Metric
 from services.domain.shadow import ShadowDefinition, check_shadow
 from services.storage import endpoints, metrics, routes, variants

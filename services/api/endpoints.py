@@ -8,9 +8,10 @@ import msgspec
 from fastapi import APIRouter
 
 from services.api.common import PROBLEMS, Database, publish
+from services.api.endpoint_bodies import EndpointBody, NewEndpoint, PricesBody
 from services.api.paging import Paged, Prefix
 from services.api.roles import takes
-from services.api.schemas import EndpointBody, NewEndpoint, PricesBody, VerbBody
+from services.api.schemas import VerbBody
 from services.api.transactions import Acting, Changing, Creating, Route, Transaction
 from services.api.usage_views import PriceChangeView
 from services.api.views import EndpointView, Items

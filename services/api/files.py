@@ -12,10 +12,12 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, TypeAdapter
 
+from services.api.endpoint_bodies import NewEndpoint
 from services.api.experiment_bodies import NewExperiment
 from services.api.metric_bodies import NewMetric
-from services.api.schemas import NewEndpoint, NewRoute, NewVariant
+from services.api.route_bodies import NewRoute
 from services.api.team_bodies import NewTeam
+from services.api.variant_bodies import NewVariant
 from services.api.webhook_bodies import NewWebhook
 
 MODELS: Mapping[str, type[BaseModel]] = {

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 
 from services.api.planning import Traffic, duration, measures_cost, no_prices
 from services.domain.ab_test import ABTestDefinition
-from services.domain.experiment import CanaryDefinition, SequentialPolicy
+from services.domain.canary import CanaryDefinition, SequentialPolicy
 from services.domain.policy import point_name
 from services.storage.route_traffic import RouteTraffic
 

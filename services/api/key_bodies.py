@@ -70,7 +70,10 @@ class ChangedKey(Body):
     team: str | None = Field(default=None, description="The team it belongs to; none when null")
     routes: RouteKeys | None = Field(default=None, description=_ROUTES)
     scopes: Scopes = Field(default=[], description=_SCOPES)
-    limits: Bounds = Field(default=None, description="Of its own requests; none when null")
+    limits: LimitsBody | None = Field(
+        default=None,
+        description="Of its own requests: those that are sent change, null takes one away; none when null",
+    )
     expires_at: Moment | None = Field(default=None, description=_EXPIRES)
 
 

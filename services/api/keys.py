@@ -15,7 +15,7 @@ from fastapi import APIRouter, Query
 from services.api import key_rules
 from services.api.common import PROBLEMS, Database, publish
 from services.api.key_bodies import ChangedKey, KeyView, NewKey, NewKeyView, RotateBody
-from services.api.limit_bodies import limits_of
+from services.api.limit_bodies import changed_limits, limits_of
 from services.api.paging import Paged
 from services.api.roles import takes
 from services.api.transactions import Acting, Changing, Creating, Route, Transaction
@@ -142,7 +142,7 @@ def _changed(before: Credential, body: ChangedKey) -> Credential:
         "team_key": body.team,
         "routes": None if body.routes is None else tuple(body.routes),
         "scopes": tuple(body.scopes),
-        "limits": limits_of(body.limits),
+        "limits": changed_limits(before.limits, body.limits),
         "expires_at": body.expires_at,
     }
     sent = {"team_key" if name == "team" else name for name in body.model_fields_set}

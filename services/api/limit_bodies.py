@@ -10,6 +10,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from services.domain.limits import Limits
 
 LARGEST_LIMIT = 1_000_000_000_000
+SMALLEST_DOLLARS = 0.000_001
+"""Dollars are counted in whole billionths: less than a thousand of them is a mistake, not a budget."""
 
 Limit = Annotated[int, Field(ge=1, le=LARGEST_LIMIT)]
 LIMITS_EXAMPLE: dict[str, Any] = {
@@ -31,7 +33,7 @@ class LimitsBody(BaseModel):
     )
     concurrency: Limit | None = Field(default=None, description="Requests under way at a time")
     tokens_per_day: Limit | None = Field(default=None, description="From midnight to midnight, UTC")
-    dollars_per_day: Annotated[float, Field(gt=0, le=LARGEST_LIMIT)] | None = Field(
+    dollars_per_day: Annotated[float, Field(ge=SMALLEST_DOLLARS, le=LARGEST_LIMIT)] | None = Field(
         default=None, description="From midnight to midnight, UTC; of endpoints that have prices"
     )
 
@@ -52,3 +54,12 @@ Bounds = Annotated[LimitsBody | None, AfterValidator(_or_none)]
 def limits_of(body: LimitsBody | None) -> Limits | None:
     """Return limits as they are stored."""
     return None if body is None else Limits(**body.model_dump())
+
+
+def changed_limits(before: Limits | None, body: LimitsBody | None) -> Limits | None:
+    """Return limits after a change: those that were sent, and of the others what was there; null is none."""
+    if body is None:
+        return None
+    known = {} if before is None else msgspec.structs.asdict(before)
+    after = known | body.model_dump(include=body.model_fields_set)
+    return Limits(**after) if any(bound is not None for bound in after.values()) else None

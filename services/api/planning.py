@@ -16,7 +16,7 @@ from analytics.power import Design, mean_variance, proportion_variance
 from analytics.results import Insufficient
 from services.api.dry_run_views import Detectable
 from services.domain.ab_test import ABTestDefinition
-from services.domain.experiment import CanaryDefinition, SequentialPolicy
+from services.domain.canary import CanaryDefinition, SequentialPolicy
 from services.domain.metric import FEEDBACK, Metric
 from services.storage.route_traffic import RouteTraffic
 

@@ -20,13 +20,8 @@ from services.api.result_views import (
 )
 from services.domain.ab_test import ABTestDefinition
 from services.domain.assignment import BASIS_POINTS
-from services.domain.experiment import (
-    BlueGreenDefinition,
-    CanaryDefinition,
-    Definition,
-    Experiment,
-    SequentialPolicy,
-)
+from services.domain.canary import CanaryDefinition, SequentialPolicy
+from services.domain.experiment import BlueGreenDefinition, Definition, Experiment
 from services.domain.metric import BUILT_IN, Metric
 from services.domain.results import FIXED_HORIZON, ResultRow
 from services.storage.phase_totals import VariantTotals

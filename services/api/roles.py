@@ -42,6 +42,6 @@ def check_role(caller: Caller, needed: ControlRole, what: str = "this") -> None:
             f"{needed}, which an admin can make with POST /v1/keys"
         )
     raise Forbidden(
-        f"{what} takes the role {needed}, and {caller.actor} has the role {caller.role}; ask an admin, who "
-        "can do it, or make a key of that role with POST /v1/keys"
+        f"{what} takes the role {needed}, and {caller.actor} has the role {caller.role}; ask an admin "
+        "to do it, or to make a key of that role with POST /v1/keys"
     )

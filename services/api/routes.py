@@ -12,7 +12,7 @@ from services.api.freezes import FREEZE
 from services.api.limit_bodies import limits_of
 from services.api.paging import Paged, Prefix
 from services.api.roles import check_role, takes
-from services.api.schemas import NewRoute, RouteLimitsBody, RouteRecordingBody
+from services.api.route_bodies import NewRoute, RouteLimitsBody, RouteRecordingBody
 from services.api.transactions import Changing, Creating, Route
 from services.api.views import Items, PastAllocationView, RouteView
 from services.domain.errors import InvalidDefinition

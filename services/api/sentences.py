@@ -14,6 +14,8 @@ UNION_TAG = "union_tag"
 UNION_TAGS = frozenset({"sequential", "threshold", "canary", "ab_test", "shadow", "blue_green"})
 """What validators put into a location to say which of several things a body is; callers never sent it."""
 
+_DAY = "must be a day such as 2026-11-20"
+
 _SENTENCES: Mapping[str, str] = {
     "missing": "is missing",
     "extra_forbidden": "unknown field",
@@ -31,10 +33,10 @@ _SENTENCES: Mapping[str, str] = {
     "float_parsing": "must be a number",
     "finite_number": "must be a number that is neither infinite nor NaN",
     "none_required": "must be null",
-    "greater_than": "must be above {gt:g}",
-    "greater_than_equal": "must be at least {ge:g}",
-    "less_than": "must be below {lt:g}",
-    "less_than_equal": "must be at most {le:g}",
+    "greater_than": "must be above {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be below {lt}",
+    "less_than_equal": "must be at most {le}",
     "string_too_short": "must have at least {min_length} characters",
     "string_too_long": "must have at most {max_length} characters",
     "too_short": "must have at least {min_length} items",
@@ -42,8 +44,14 @@ _SENTENCES: Mapping[str, str] = {
     "literal_error": "must be {expected}",
     "datetime_parsing": "must be a time such as 2026-11-20T12:00:00Z",
     "datetime_from_date_parsing": "must be a time such as 2026-11-20T12:00:00Z",
+    "date_type": _DAY,
+    "date_parsing": _DAY,
+    "date_from_datetime_parsing": _DAY,
+    "date_from_datetime_inexact": _DAY,
     "timezone_aware": "must say its time zone, such as the Z in 2026-11-20T12:00:00Z",
 }
+
+_MINIMA = frozenset({"string_too_short", "too_short"})
 
 _OBJECT_WANTED = frozenset({"model_attributes_type", "model_type", "dict_type"})
 
@@ -69,6 +77,13 @@ def sentence(error: Mapping[str, Any]) -> str:
         return _PATTERNS.get(pattern, f"must match {pattern}")
     if kind in _OBJECT_WANTED and isinstance(error.get("input"), bytes):
         return 'was not read as JSON: send the header "Content-Type: application/json"'
+    if kind in _MINIMA and context["min_length"] == 1:
+        return "must not be empty"
     if kind in _SENTENCES:
-        return _SENTENCES[kind].format(**context)
+        return _SENTENCES[kind].format(**{name: _digits(value) for name, value in context.items()})
     return str(error["msg"]).removeprefix("Value error, ")
+
+
+def _digits(value: Any) -> Any:
+    """Return a number as callers would type it, 7776000 and 0.000001; anything else as it is."""
+    return f"{value:.9f}".rstrip("0").rstrip(".") if isinstance(value, (int, float)) else value

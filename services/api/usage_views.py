@@ -6,7 +6,7 @@ from datetime import date, datetime
 
 from pydantic import BaseModel, Field
 
-from services.api.schemas import PricesBody
+from services.api.endpoint_bodies import PricesBody
 from services.storage.endpoint_prices import PriceChange
 from services.storage.usage_reading import Used, UsedSums
 
@@ -58,6 +58,7 @@ class UsageRowView(UsedView):
     variant: str | None = None
     team: str | None = None
     key: str | None = Field(default=None, description="The key's id")
+    key_label: str | None = Field(default=None, description="What the key is called now")
 
     @classmethod
     def of_row(cls, used: Used) -> UsageRowView:

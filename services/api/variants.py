@@ -7,8 +7,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.api.common import PROBLEMS, Database, publish_route
 from services.api.paging import Paged, Prefix
-from services.api.schemas import NewVariant, VariantBody
 from services.api.transactions import Changing, Creating, Route
+from services.api.variant_bodies import NewVariant, VariantBody
 from services.api.views import Items, VariantView
 from services.domain.configuration import VariantConfig
 from services.domain.errors import Conflict, InvalidDefinition

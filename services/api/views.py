@@ -11,10 +11,10 @@ from uuid import UUID
 import msgspec
 from pydantic import BaseModel, Field
 
+from services.api.endpoint_bodies import PricesBody
 from services.api.etags import Resource
 from services.api.limit_bodies import LimitsBody
 from services.api.reliability import BreakerBody, ProbeBody
-from services.api.schemas import PricesBody
 from services.domain.allocation import Allocation, ShadowSplit
 from services.domain.assignment import BASIS_POINTS
 from services.domain.blue_green import slots_of

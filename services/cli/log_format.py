@@ -22,7 +22,8 @@ FORMATS: tuple[Format, ...] = ("text", "json")
 FORMAT_VARIABLE = "HEADGATE_LOG_FORMAT"
 
 _TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-_PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
+"""What is no field: what every record has, and uvicorn's message once more, with codes for a terminal."""
 _RESERVED = frozenset({"timestamp", "level", "logger", "message", "pid", "exception"})
 _encode = msgspec.json.Encoder(enc_hook=repr).encode
 

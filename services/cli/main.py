@@ -39,7 +39,7 @@ def main() -> None:
     HEADGATE_API_HOST, HEADGATE_API_PORT             127.0.0.1, 8081
     HEADGATE_GATEWAY_HOST, HEADGATE_GATEWAY_PORT     127.0.0.1, 8080
     HEADGATE_GATEWAY_STATE_DIR                       snapshot and journals
-    HEADGATE_LOG_LEVEL                               INFO
+    HEADGATE_LOG_LEVEL, HEADGATE_LOG_FORMAT          INFO, text (or json)
     """
 
 

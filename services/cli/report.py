@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from analytics import plots, report
 from analytics.results import Insufficient
 from services.cli import frames
-from services.domain.experiment import CanaryDefinition, SequentialPolicy
+from services.domain.canary import CanaryDefinition, SequentialPolicy
 from services.domain.metric import BUILT_IN, Metric
 from services.storage import contract
 from services.storage.session import create_engine

@@ -54,6 +54,8 @@ class ABTest:
     feedback: int
     feedback_counted: int
     goals: tuple[Goal, ...]
+    usd_per_1000: dict[str, float | None]
+    """What a thousand requests cost, by variant."""
 
     @property
     def succeeded(self) -> bool:
@@ -66,13 +68,19 @@ class ABTest:
         """What was found, in words."""
         return "; ".join(goal.sentence for goal in self.goals) or "no results"
 
+    @property
+    def cost(self) -> str:
+        """What the variants cost, in words."""
+        priced = [f"{key} ${usd:.4f}" for key, usd in self.usd_per_1000.items() if usd is not None]
+        return f"{', '.join(priced)} per 1,000 requests" if priced else "no prices"
+
 
 async def run_ab_test(world: World) -> ABTest:
     """Half the users get a model that is quicker, and that they like better; find out, then promote it."""
     screen, api = world.screen, world.api
     screen.heading("An A/B test: is the quicker model better, by latency and by what users say?")
     await create_variant(api, CONTROL, world.provider_url, "sim:latency_ms=30")
-    await create_variant(api, TREATMENT, world.provider_url, "sim:latency_ms=20")
+    await create_variant(api, TREATMENT, world.provider_url, "sim:latency_ms=20,cached_fraction=0.5")
     await create_route(api, ROUTE, CONTROL)
     await wait_until_served(world.gateway_url, world.client_key, ROUTE)
     reporting = Reporting(world.gateway_url, world.client_key, SATISFIED, world.rng)
@@ -115,7 +123,7 @@ async def _start(world: World) -> None:
             "kind": "ab_test",
             "variants": [{"key": CONTROL, "weight": 0.5}, {"key": TREATMENT, "weight": 0.5}],
             "goals": list(GOALS),
-            "secondary": ["completion_tokens"],
+            "secondary": ["cost"],
             "minimum_units": ENOUGH_USERS // 2,
         },
     )
@@ -165,6 +173,7 @@ def _result(results: dict[str, Any], conclusion: str, seconds: float, sent: int,
         feedback=sent,
         feedback_counted=counted,
         goals=_goals(results),
+        usd_per_1000={variant: _usd_per_1000(results, variant) for variant in (CONTROL, TREATMENT)},
     )
 
 
@@ -185,6 +194,11 @@ def _goals(results: dict[str, Any]) -> tuple[Goal, ...]:
         and row["statistic"] == "absolute_difference"
         and row["method"] == "sequential"
     )
+
+
+def _usd_per_1000(results: dict[str, Any], variant: str) -> float | None:
+    usd = _figure(results, variant, "cost")
+    return None if usd is None else round(usd * 1000, 6)
 
 
 def _figure(results: dict[str, Any], variant: str, metric: str) -> float | None:

@@ -19,7 +19,7 @@ from services.demo.canaries import BadCanary, GoodCanary, run_bad_canary, run_go
 from services.demo.control import ControlApi
 from services.demo.product import Addresses, on_embedded_stack
 from services.demo.screen import Screen
-from services.demo.setup import create_key
+from services.demo.setup import create_team_key
 from services.demo.shadow import Shadow, run_shadow
 from services.demo.world import World
 from services.domain.errors import HeadgateError
@@ -116,7 +116,7 @@ async def _demo(seed: int) -> DemoResult:
                     api=api,
                     gateway_url=product.addresses.gateway,
                     provider_url=product.addresses.provider,
-                    client_key=await create_key(api, "demo"),
+                    client_key=await create_team_key(api, "demo"),
                     screen=screen,
                     rng=random.Random(seed),
                 )
@@ -186,7 +186,7 @@ def _print_summary(result: DemoResult, *, to_stdout: bool) -> None:
         "A/B test: quicker, better liked",
         test.conclusion,
         f"{_seconds(test.seconds_to_result)} until both goals were told apart",
-        f"{test.units:,} users, {test.feedback:,} reports; {test.sentence}",
+        f"{test.units:,} users, {test.feedback:,} reports; {test.sentence}; {test.cost}",
     )
     shadow = result.shadow
     table.add_row(

@@ -9,7 +9,7 @@ from pathlib import Path
 from services.demo.control import ControlApi
 from services.demo.product import Addresses, new_admin_key, on_embedded_stack
 from services.demo.screen import Screen
-from services.demo.setup import create_key, create_route, create_variant, wait_until_served
+from services.demo.setup import create_route, create_team_key, create_variant, wait_until_served
 from services.embedded.databases import connection_string
 
 GATEWAY_PORT, API_PORT, PROVIDER_PORT, ROUTING_METRICS_PORT, FIRST_WORKER_METRICS_PORT = range(8080, 8085)
@@ -72,7 +72,8 @@ async def _run(screen: Screen, workers: int, data: Path | None) -> None:
                 await create_variant(api, "hello-stable", product.addresses.provider, "sim:error_rate=0.01")
                 await create_variant(api, "hello-broken", product.addresses.provider, "sim:error_rate=0.3")
                 await create_route(api, "hello", "hello-stable")
-            client_key = _kept(data, "client-key") or _keep(data, "client-key", await create_key(api, "dev"))
+            client_key = _kept(data, "client-key")
+            client_key = client_key or _keep(data, "client-key", await create_team_key(api, "dev"))
             await wait_until_served(product.addresses.gateway, client_key, "hello")
         screen.console.print(
             WELCOME.format(
@@ -82,7 +83,9 @@ async def _run(screen: Screen, workers: int, data: Path | None) -> None:
                 kafka=stack.bootstrap_servers,
                 postgres=connection_string(stack.database_url),
                 logs=product.place,
-                metrics="\n             ".join(product.addresses.metrics.values()),
+                metrics="\n             ".join(
+                    f"{place}   ({name})" for name, place in product.addresses.metrics.items()
+                ),
                 client_key=client_key,
                 admin_key=product.admin_key,
             ),

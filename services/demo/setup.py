@@ -13,6 +13,8 @@ from services.demo.control import ControlApi
 from services.domain.errors import HeadgateError
 
 ENDPOINT = "simulated-provider"
+PRICES = {"input_per_million": 0.15, "cached_input_per_million": 0.075, "output_per_million": 0.6}
+TEAM = "demo"
 SERVED_WITHIN_SECONDS = 20.0
 
 
@@ -26,6 +28,7 @@ async def create_variant(api: ControlApi, key: str, provider_url: str, model: st
                 "kind": "openai",
                 "base_url": f"{provider_url}/v1",
                 "secret": "env:SIMULATED_PROVIDER_KEY",
+                "prices": PRICES,
             },
         )
     await api.post("/v1/variants", {"key": key, "endpoints": [ENDPOINT], "model": model})
@@ -36,10 +39,19 @@ async def create_route(api: ControlApi, key: str, stable: str) -> None:
     await api.post("/v1/routes", {"key": key, "stable": stable})
 
 
-async def create_key(api: ControlApi, label: str, *, scopes: Sequence[str] = ()) -> str:
+async def create_key(
+    api: ControlApi, label: str, *, scopes: Sequence[str] = (), team: str | None = None
+) -> str:
     """Create a client's key and return it; it is shown only now."""
-    answer = await api.post("/v1/keys", {"label": label, "scopes": list(scopes)})
+    answer = await api.post("/v1/keys", {"label": label, "scopes": list(scopes), "team": team})
     return str(answer["key"])
+
+
+async def create_team_key(api: ControlApi, label: str) -> str:
+    """Create a client's key of the demo's team; and the team, where missing."""
+    if not await api.exists(f"/v1/teams/{TEAM}"):
+        await api.post("/v1/teams", {"key": TEAM, "label": "Who tries Headgate"})
+    return await create_key(api, label, team=TEAM)
 
 
 async def wait_until_served(gateway_url: str, client_key: str, route: str) -> None:

@@ -17,8 +17,8 @@ from services.domain.ab_findings import SMALLEST_P, Finding, Measured, adjust, f
 from services.domain.ab_guardrails import guardrail_verdict
 from services.domain.ab_inputs import ABTestInputs
 from services.domain.ab_policy import TestSituation, Winner, judge_test
+from services.domain.canary import KillSwitch
 from services.domain.counts import Count
-from services.domain.experiment import KillSwitch
 from services.domain.memory import Memory
 from services.domain.outage import outage, window
 from services.domain.policy import Act, Health, Judgement, Verdict, VerdictName, restrained

@@ -10,12 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from services.domain.allocation import Allocation, SlotName
+from services.domain.canary import check_kill_switch, check_policy
 from services.domain.errors import InvalidDefinition
-from services.domain.experiment import (
-    BlueGreenDefinition,
-    check_kill_switch,
-    check_policy,
-)
+from services.domain.experiment import BlueGreenDefinition
 from services.domain.health_check import check_health_checks
 from services.domain.watch_plan import check_watch
 

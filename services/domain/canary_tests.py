@@ -22,6 +22,7 @@ from analytics.results import Insufficient
 from analytics.slower import Slower, cluster_robust_slower
 from services.domain.assignment import BASIS_POINTS
 from services.domain.bucket_table import BucketTable
+from services.domain.canary import Guardrail
 from services.domain.counts import (
     CountTable,
     event_columns,
@@ -31,7 +32,6 @@ from services.domain.counts import (
     latencies,
 )
 from services.domain.events import Role
-from services.domain.experiment import Guardrail
 from services.domain.metric import BUILT_IN, Metric
 from services.domain.metric_sums import metric_sums
 from services.domain.policy import Verdict, VerdictName

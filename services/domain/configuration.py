@@ -199,6 +199,8 @@ class RouteConfig(_State, frozen=True, kw_only=True, tag="route"):
     """Of all its requests together."""
     unit_limits: Limits | None = None
     """Of each unit's requests."""
+    record_content: bool = False
+    """Prompts and answers may be kept: in traces, and by shadows whose experiments say so."""
 
     @property
     def name(self) -> str:

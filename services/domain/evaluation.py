@@ -15,10 +15,11 @@ from analytics.difference import difference_interval
 from analytics.results import Insufficient, Interval
 from analytics.threshold import WindowCounts, windowed_rule
 from services.domain.assignment import BASIS_POINTS
+from services.domain.canary import CanaryDefinition, ThresholdPolicy
 from services.domain.canary_tests import StepBuckets, guardrail_verdict, promotion_verdict
 from services.domain.counts import Count, CountTable, event_columns, first_requests
 from services.domain.events import Role
-from services.domain.experiment import CanaryDefinition, Stage, ThresholdPolicy
+from services.domain.experiment import Stage
 from services.domain.memory import Memory
 from services.domain.outage import outage, window
 from services.domain.packing import pack, unpack

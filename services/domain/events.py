@@ -19,6 +19,9 @@ FEEDBACK_SCHEMA = 2
 """Batches of both kinds travel on ``outcomes.v1``; their first element tells them apart."""
 COMPARISON_SCHEMA = 1
 
+LARGEST_AMOUNT = 1 << 48
+"""Of what is summed: so many of these still fit into 64 bits that no sum can overflow."""
+
 
 class Role(IntEnum):
     """The role of a variant inside an experiment."""
@@ -148,7 +151,7 @@ class FeedbackBatch(msgspec.Struct, frozen=True, array_like=True):
     feedback: list[Feedback]
 
 
-_Amount = Annotated[int, msgspec.Meta(ge=0, le=1 << 48)]
+_Amount = Annotated[int, msgspec.Meta(ge=0, le=LARGEST_AMOUNT)]
 _Part = Annotated[float, msgspec.Meta(ge=0, le=1)]
 _Moment = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from analytics.results import Insufficient
 from analytics.threshold import Outage, WindowCounts, kill_switch
+from services.domain.canary import KillSwitch
 from services.domain.counts import Count, CountTable, Mask
-from services.domain.experiment import KillSwitch
 from services.domain.policy import Health
 
 

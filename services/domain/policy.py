@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from services.domain.canary import ApprovalPoint, CanaryPlan
 from services.domain.events import DecisionAction
-from services.domain.experiment import ApprovalPoint, CanaryPlan
 from services.domain.restraint import Mode
 
 VerdictName = Literal["pass", "fail", "inconclusive", "no_data"]

@@ -1,7 +1,7 @@
 """What the columns mean of the tables that analysts read: with the views, they are the public contract.
 
-``tables.py`` attaches these to its columns, so that a column whose comment in the database differs shows in
-``alembic check``. docs/tables.md is made of them.
+``services.storage.tables`` attaches these to its columns, so that a column whose comment in the database
+differs shows in ``alembic check``. docs/tables.md is made of them.
 """
 
 from __future__ import annotations

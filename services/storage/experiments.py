@@ -13,10 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.domain.ab_test import ABTestDefinition
 from services.domain.allocation import TestSplit
+from services.domain.canary import CanaryDefinition
 from services.domain.errors import Conflict, NotFound
 from services.domain.experiment import (
     BlueGreenDefinition,
-    CanaryDefinition,
     Conclusion,
     Definition,
     Experiment,

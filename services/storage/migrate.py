@@ -1,4 +1,4 @@
-"""The schema: bring a database to a revision, or say how it differs from ``tables.py``.
+"""The schema: bring a database to a revision, or say how it differs from ``services.storage.tables``.
 
 Configuration is code: there is no alembic.ini. Migrations lie beside the ``services`` package, in a checkout
 as in an installed wheel. Everything here is synchronous and meant for commands and test fixtures.
@@ -37,7 +37,7 @@ def downgrade(database_url: str, revision: str) -> None:
 
 
 def check(database_url: str) -> None:
-    """Raise alembic.util.CommandError where the database is not what ``tables.py`` says."""
+    """Raise alembic.util.CommandError where the database is not what ``services.storage.tables`` says."""
     # Reflection meets xid8 columns, which SQLAlchemy does not know by itself.
     postgresql.ischema_names.setdefault("xid8", TransactionId)
     with _alembic(database_url) as config:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.storage.paging import Listed, Page, listed
-from services.storage.tables import usage
+from services.storage.tables import credentials, usage
 
 Grouping = Literal["day", "route", "variant", "team", "key"]
 
@@ -38,7 +38,10 @@ class UsedSums(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """Usage of one group, which is described by what it is grouped by; no team is None."""
+    """Usage of one group, which is described by what it is grouped by; no team is None.
+
+    With a key there is ``key_label``, by which people know it now.
+    """
 
     group: Mapping[str, Any]
     sums: UsedSums
@@ -70,13 +73,21 @@ async def page(
 
     def used(row: sa.Row[Any]) -> Used:
         values = row._mapping  # noqa: SLF001 - SQLAlchemy's public way to a row's columns
-        group: dict[str, Any] = {name: values[name] for name in group_by}
+        group: dict[str, Any] = {name: values[name] for name in (*group_by, *labels)}
         if not group.get("team", True):
             group["team"] = None
         return Used(group, UsedSums(*(int(values[name]) for name in UsedSums._fields)))
 
-    order = [grouped.c[name] for name in group_by]
-    return await listed(connection, sa.select(grouped), asked, used, *order)
+    labels = ("key_label",) if "key" in group_by else ()
+    shown = _labelled(grouped) if labels else sa.select(grouped)
+    return await listed(connection, shown, asked, used, *(grouped.c[name] for name in group_by))
+
+
+def _labelled(grouped: sa.Subquery) -> sa.Select[Any]:
+    key = credentials.c.key_id == grouped.c.key
+    return sa.select(grouped, credentials.c.label.label("key_label")).outerjoin_from(
+        grouped, credentials, key
+    )
 
 
 def _sums() -> list[sa.ColumnElement[Any]]:

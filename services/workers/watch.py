@@ -15,9 +15,9 @@ from services.domain import ab_evaluation
 from services.domain import evaluation as canary_evaluation
 from services.domain.ab_evaluation import ABTestEvaluation, evaluate_test
 from services.domain.ab_test import ABTestDefinition
+from services.domain.canary import ThresholdPolicy
 from services.domain.decision import POLICY, Decision
 from services.domain.evaluation import Evaluation, evaluate
-from services.domain.experiment import ThresholdPolicy
 from services.domain.memory import Memory
 from services.domain.policy import Act, Verdict
 from services.messaging.records import decision_record

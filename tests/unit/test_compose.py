@@ -11,6 +11,7 @@ import yaml
 from pydantic_settings import BaseSettings
 
 from services.api.settings import ApiSettings
+from services.cli.log_format import FORMAT_VARIABLE
 from services.cli.main import main
 from services.gateway.settings import GatewaySettings
 from services.messaging.settings import KafkaSettings
@@ -39,7 +40,7 @@ KNOWN = {
         WorkerSettings,
     )
     for name in variables(settings)
-} | {"HEADGATE_FEEDBACK_SECRET"}  # what HEADGATE_GATEWAY_FEEDBACK_KEY refers to
+} | {FORMAT_VARIABLE, "HEADGATE_FEEDBACK_SECRET"}  # what HEADGATE_GATEWAY_FEEDBACK_KEY refers to
 
 
 def test_every_service_of_ours_is_there() -> None:
@@ -53,6 +54,11 @@ def test_commands_and_settings_exist(name: str) -> None:
     unknown = {key for key in service["environment"] if key.startswith("HEADGATE_")} - KNOWN
     assert not unknown
     assert set(service["depends_on"]) <= set(COMPOSE["services"])
+
+
+@pytest.mark.parametrize("name", sorted(OURS))
+def test_logs_are_for_machines(name: str) -> None:
+    assert OURS[name]["environment"][FORMAT_VARIABLE] == "json"
 
 
 @pytest.mark.parametrize("name", sorted(set(COMPOSE["services"]) - {"migrate"}))

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 NEVER = "never"
+NONE = "none"
 LIMITS = (
     "requests_per_minute",
     "tokens_per_minute",
@@ -21,21 +22,23 @@ _DURATION = re.compile(r"(\d+)([smhd])")
 
 
 class LimitParam(click.ParamType):
-    """A limit with its number: ``requests_per_minute=600``."""
+    """A limit with its number: ``requests_per_minute=600``; ``requests_per_minute=none`` is no limit."""
 
     name = "limit=number"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the limit's name and number."""
+        """Return the limit's name and number, or None for ``none``."""
         if isinstance(value, tuple):
             return value
         name, _, digits = str(value).partition("=")
         if name not in LIMITS:
             self.fail(f"{value!r} must be like requests_per_minute=600; there are {', '.join(LIMITS)}", param)
+        if digits == NONE:
+            return name, None
         try:
             return name, float(digits) if name == "dollars_per_day" else int(digits)
         except ValueError:
-            self.fail(f"{value!r} must end in a number, such as {name}=600", param, ctx)
+            self.fail(f"{value!r} must end in a number, such as {name}=600, or in =none", param, ctx)
 
 
 class Duration(click.ParamType):
@@ -56,12 +59,15 @@ class Expiry(click.ParamType):
 
     name = "expiry"
 
-    def convert(self, value: Any, _param: click.Parameter | None, _ctx: click.Context | None) -> str:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the time as the api takes it; ``never`` stays."""
-        seconds = _seconds(str(value))
-        if value == NEVER or seconds is None:
-            return str(value)
-        return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(timespec="seconds")
+        text = str(value)
+        seconds = _seconds(text)
+        if seconds is not None:
+            return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(timespec="seconds")
+        if text != NEVER and not _is_moment(text):
+            self.fail(f"{text!r} is none of 90d (or s, m, h), 2027-01-31T12:00:00Z, and never", param, ctx)
+        return text
 
 
 def _seconds(text: str) -> int | None:
@@ -69,3 +75,11 @@ def _seconds(text: str) -> int | None:
         return 0
     found = _DURATION.fullmatch(text)
     return None if found is None else int(found[1]) * _SECONDS[found[2]]
+
+
+def _is_moment(text: str) -> bool:
+    """Return whether a text is a time with its time zone."""
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False

@@ -25,8 +25,15 @@ _OPTIONS = (
         type=LimitParam(),
         help="What it may use, such as requests_per_minute=600; may be repeated.",
     ),
-    click.option("--expires", type=Expiry(), help="After a time span, such as 90d, or at a time."),
+    click.option(
+        "--expires",
+        type=Expiry(),
+        help="After a time span, such as 90d, at a time, such as 2027-01-31T12:00:00Z, or never.",
+    ),
 )
+
+_CLEARING = {"no_team": "team", "all_routes": "routes", "no_scopes": "scopes", "no_limits": "limits"}
+"""The options that take something away, and the field that each is about."""
 
 
 def _described(command: Callable[..., None]) -> Callable[..., None]:
@@ -75,6 +82,7 @@ def create(api: Api, *, label: str, role: str, as_json: bool, **given: Any) -> N
 @_described
 @click.option("--no-team", is_flag=True, help="It belongs to no team any more.")
 @click.option("--all-routes", is_flag=True, help="It may use every route.")
+@click.option("--no-scopes", is_flag=True, help="It may do nothing else any more.")
 @click.option("--no-limits", is_flag=True, help="It has no limits of its own any more.")
 @if_match
 @as_json
@@ -84,24 +92,31 @@ def change(
     *,
     key_id: str,
     label: str | None,
-    no_team: bool,
-    all_routes: bool,
-    no_limits: bool,
     if_match: str | None,
     as_json: bool,
     **given: Any,
 ) -> None:
     """Change what the key KEY_ID may do and use, from now on; what is not named stays as it is.
 
+    Routes and scopes are replaced by those that are named, limits one by one.
+
     \b
-    Example:
+    Examples:
       headgate keys change key_2f9c01d3aa04 --limit requests_per_minute=1200 --expires never
+      headgate keys change key_2f9c01d3aa04 --limit tokens_per_day=none --no-team
     """
     from services.cli.control.client import address
 
-    cleared = {"team": no_team, "routes": all_routes, "limits": no_limits}
-    body = _asked(**given) | {name: None for name, is_cleared in cleared.items() if is_cleared}
-    body |= {} if label is None else {"label": label}
+    cleared = {name: given.pop(flag) for flag, name in _CLEARING.items()}
+    body = _asked(**given) | ({} if label is None else {"label": label})
+    for flag, name in _CLEARING.items():
+        if cleared[name] and name in body:
+            raise click.UsageError(
+                f"--{flag.replace('_', '-')} and --{name.removesuffix('s')} contradict each other"
+            )
+    body |= {name: [] if name == "scopes" else None for name, is_asked in cleared.items() if is_asked}
+    if not body:
+        raise click.UsageError("say what is to change, such as --label or --limit")
     changed = api.patch(address("keys", key_id), body, if_match=if_match).body
     _say(changed, f"{key_id} ({changed['label']}) is changed", as_json=as_json)
 
@@ -147,7 +162,7 @@ def _asked(
     team: str | None,
     routes: tuple[str, ...],
     scopes: tuple[str, ...],
-    limits: tuple[tuple[str, float], ...],
+    limits: tuple[tuple[str, float | None], ...],
     expires: str | None,
 ) -> dict[str, Any]:
     """Return the fields of the api's body that were typed."""

@@ -91,7 +91,7 @@ def _limits(name: str) -> Any:
 
     def shown(item: Item) -> list[str] | str:
         bounds = {bound: value for bound, value in (item.get(name) or {}).items() if value is not None}
-        return [f"{bound} {value:g}" for bound, value in bounds.items()] or ""
+        return [f"{bound} {value:.12g}" for bound, value in bounds.items()] or ""
 
     return shown
 
@@ -151,6 +151,9 @@ RESOURCES = {
                 "stable": lambda route: route["allocation"]["stable"],
                 "served by": _served,
                 "without a unit": _get("unit_fallback"),
+                "limits": _limits("limits"),
+                "of each unit": _limits("unit_limits"),
+                "keeps content": _get("record_content"),
                 "frozen": lambda route: "; ".join(one["reason"] for one in route.get("freezes") or ()),
                 "version": lambda route: route["allocation"]["version"],
             },

@@ -70,6 +70,8 @@ def print_usage(body: Any) -> None:
 
 
 def _named(name: str) -> Any:
+    if name == "key":
+        return lambda item: f"{item['key']} ({item['key_label']})" if item.get("key_label") else item["key"]
     return lambda item: item[name]
 
 

@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 from services.cli.control.client import Answer, Api, address
 from services.cli.control.refusals import KeyRefused, Refused
+from services.cli.files import definitions
 from services.cli.files.documents import Document, Fault
-from services.cli.files.planning import LIMITS, Step, step_for
+from services.cli.files.planning import SETTINGS, Step, step_for
 
 Outcome = Literal[
     "created", "replaced", "unchanged", "started", "created and started", "replaced and started", "refused"
@@ -71,21 +72,25 @@ def _carry_out(api: Api, document: Document, step: Step, live: Answer | None) ->
     if step.action == "create":
         api.post(address(f"{document.kind}s"), document.body)
     if step.action == "replace" and live is not None:
-        api.put(*_replacement(document), if_match=live.etag)
+        etag = live.etag
+        for path, body in _replacements(document, step):
+            etag = api.put(path, body, if_match=etag).etag
     if step.start:
         api.post(address("experiments", document.key, "start"), {"reason": f"start: true in {document.file}"})
     return ()
 
 
-def _replacement(document: Document) -> tuple[str, dict[str, Any]]:
-    """Return where a definition is replaced, and what is sent there. Of a route, only its limits are."""
+def _replacements(document: Document, step: Step) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield where a definition is replaced, and what is sent there. Of a route, only its settings are."""
     if document.kind == "route":
-        limits = {name: document.body.get(name) for name in sorted(LIMITS)}
-        return address("routes", document.key, "limits"), limits
+        route = definitions.whole("route", document.body)
+        for setting in step.settings:
+            yield address("routes", document.key, setting), {name: route[name] for name in SETTINGS[setting]}
+        return
     # What is drafted has its key; of anything else the address says it.
     drafted = document.kind == "experiment"
     body = {name: value for name, value in document.body.items() if drafted or name != "key"}
-    return address(f"{document.kind}s", document.key), body
+    yield address(f"{document.kind}s", document.key), body
 
 
 def _rehearsed(_api: Api, _document: Document, _step: Step, _live: Answer | None) -> tuple[Fault, ...]:

@@ -13,18 +13,23 @@ Action = Literal["create", "replace", "keep", "refuse"]
 
 REPLACEABLE = frozenset({"team", "endpoint", "variant", "metric", "webhook", "experiment"})
 """What the api can replace, experiments as long as they are drafts. Routes change by experiments, but for
-their limits."""
-LIMITS = frozenset({"limits", "unit_limits"})
+their settings."""
+SETTINGS = {"limits": ("limits", "unit_limits"), "recording": ("record_content",)}
+"""What can be set of a route: the end of an address, and the fields that are replaced there together."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What is to be done for a document. ``field`` names what is in the way of it, where something is."""
+    """What is to be done for a document. ``field`` names what is in the way of it, where something is.
+
+    ``settings`` names those of a route that differ.
+    """
 
     action: Action
     start: bool = False
     field: str = ""
     note: str = ""
+    settings: tuple[str, ...] = ()
 
 
 def step_for(document: Document, live: Mapping[str, Any] | None) -> Step:
@@ -35,16 +40,22 @@ def step_for(document: Document, live: Mapping[str, Any] | None) -> Step:
     if not fields:
         return _kept(document, live)
     if _is_replaceable(document, live, fields):
-        return Step("replace", start=document.start, note=f"{', '.join(fields)} changed")
+        return Step(
+            "replace", start=document.start, note=f"{', '.join(fields)} changed", settings=_settings(fields)
+        )
     return Step("refuse", field=fields[0], note=_why_not(document, live, fields))
 
 
 def _is_replaceable(document: Document, live: Mapping[str, Any], fields: list[str]) -> bool:
     if document.kind == "route":
-        return LIMITS.issuperset(fields)
+        return {name for names in SETTINGS.values() for name in names}.issuperset(fields)
     if document.kind == "experiment":
         return live["status"] == "draft" and not {"route", "kind"}.intersection(fields)
     return document.kind in REPLACEABLE
+
+
+def _settings(fields: list[str]) -> tuple[str, ...]:
+    return tuple(setting for setting, names in SETTINGS.items() if not set(names).isdisjoint(fields))
 
 
 def differing(document: Document, live: Mapping[str, Any]) -> list[str]:
@@ -71,7 +82,9 @@ def _kept(document: Document, live: Mapping[str, Any]) -> Step:
 
 def _why_not(document: Document, live: Mapping[str, Any], fields: list[str]) -> str:
     if document.kind == "route":
-        return "a route keeps what it was created with, but for its limits; create another route"
+        return (
+            "a route keeps what it was created with, but for limits and recording; create another route"
+        )
     if "kind" in fields:
         return f"{document.key} is {live['kind']} already; give this experiment a key of its own"
     if "route" in fields:

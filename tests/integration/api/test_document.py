@@ -168,7 +168,7 @@ def test_every_answer_is_one_that_the_document_tells_of(
 
         @settings(EXAMPLES)
         @given(operation.as_strategy(generation_mode=mode))
-        def answered(case: schemathesis.Case) -> None:
+        def answered(case: schemathesis.Case[Any]) -> None:
             case.call_and_validate(headers=AUTHORIZED, checks=CHECKS, timeout=30)
 
         with subtests.test(operation.label):

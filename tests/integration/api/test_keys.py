@@ -150,6 +150,29 @@ async def test_what_is_sent_of_a_key_is_changed(defined: Client, engine: AsyncEn
     assert (trail[0]["before"]["label"], trail[0]["after"]["label"]) == ("old", "new")
 
 
+async def test_limits_of_a_key_change_one_by_one(defined: Client) -> None:
+    made = await defined.made("/v1/keys", {"label": "x", "limits": LIMITS})
+    path = f"/v1/keys/{made['key_id']}"
+
+    async def after(limits: dict[str, float | None] | None) -> dict[str, float] | None:
+        changed = await defined.call("PATCH", path, json={"limits": limits})
+        assert changed.status == 200, changed.body
+        bounds: dict[str, float | None] | None = changed.body["limits"]
+        return (
+            None if bounds is None else {name: bound for name, bound in bounds.items() if bound is not None}
+        )
+
+    assert await after({"requests_per_minute": 30}) == LIMITS | {"requests_per_minute": 30}
+    assert await after({"concurrency": 2, "requests_per_minute": None}) == {
+        "dollars_per_day": 20.5,
+        "concurrency": 2,
+    }
+    assert await after({}) == {"dollars_per_day": 20.5, "concurrency": 2}
+    assert await after({"concurrency": None, "dollars_per_day": None}) is None
+    assert await after({"tokens_per_day": 5}) == {"tokens_per_day": 5}
+    assert await after(None) is None
+
+
 @pytest.mark.parametrize("how", ["revoked", "expired"])
 async def test_what_is_over_stays_over(defined: Client, engine: AsyncEngine, how: str) -> None:
     made = await defined.made("/v1/keys", {"label": "over"})

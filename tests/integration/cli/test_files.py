@@ -196,6 +196,25 @@ async def test_limits_follow_the_file(headgate: Headgate, client: Client, file: 
     assert {again["route/chat/main"], again["team/checkout"]} == {"unchanged"}
 
 
+async def test_what_may_be_kept_follows_the_file(headgate: Headgate, client: Client, file: File) -> None:
+    """With the limits beside it, and back again where the file says nothing of it any more."""
+    await headgate("apply", "-f", str(file))
+    limited = "  unit_limits: {requests_per_minute: 30}\n"
+    file.write(EVERYTHING.replace(limited, "  record_content: true\n"))
+    done = outcomes((await headgate("apply", "-f", str(file))).stdout)
+
+    assert done["route/chat/main"] == "replaced (unit_limits, record_content changed)"
+    route = (await client.get("/v1/routes/chat/main")).body
+    assert (route["unit_limits"], route["record_content"]) == (None, True)
+    head, _, row = (await headgate("get", "routes")).stdout.splitlines()
+    assert row[head.index("keeps content") :].startswith("yes")
+
+    file.write(EVERYTHING.replace(limited, ""))
+    done = outcomes((await headgate("apply", "-f", str(file))).stdout)
+    assert done["route/chat/main"] == "replaced (record_content changed)"
+    assert (await client.get("/v1/routes/chat/main")).body["record_content"] is False
+
+
 async def test_a_draft_is_replaced_and_started(headgate: Headgate, client: Client, file: File) -> None:
     await headgate("apply", "-f", str(file))
     changed = EVERYTHING.replace("[0.05, 0.5]", "[0.1, 0.5]")

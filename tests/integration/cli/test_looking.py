@@ -78,10 +78,20 @@ async def test_a_key_of_a_team_is_changed_and_rotated(headgate: Headgate, define
     table = (await headgate("get", "keys", "--state", "active")).stdout
     assert "requests_per_minute 600, dollars_per_day 2.5" in table
 
-    changed = await headgate("keys", "change", key_id, "--no-limits", "--expires", "never", "--route", "chat")
+    bounds = ("--limit", "requests_per_minute=1200", "--limit", "concurrency=4")
+    await headgate(
+        "keys", "change", key_id, *bounds, "--limit", "dollars_per_day=none", "--scope", "force_variant"
+    )
+    more = (await defined.get(f"/v1/keys/{key_id}")).body
+    assert [name for name, bound in more["limits"].items() if bound] == ["requests_per_minute", "concurrency"]
+    assert more["scopes"] == ["force_variant"]
+    changed = await headgate(
+        "keys", "change", key_id, "--no-limits", "--no-scopes", "--expires", "never", "--route", "chat"
+    )
     assert f"{key_id} (pay) is changed" in changed.stdout
     after = (await defined.get(f"/v1/keys/{key_id}")).body
     assert (after["limits"], after["expires_at"], after["routes"]) == (None, None, ["chat"])
+    assert (after["scopes"], after["team"]) == ([], "checkout")
     rotated = await headgate("keys", "rotate", key_id, "--overlap", "12h")
     assert rotated.stdout.startswith("hg_")
     assert rotated.stdout != made.stdout
@@ -90,6 +100,9 @@ async def test_a_key_of_a_team_is_changed_and_rotated(headgate: Headgate, define
     assert "has 2 keys that can be used" in refused.stderr
     await headgate("keys", "create", "x", "--limit", "requests=1", exit_code=2)
     await headgate("keys", "rotate", key_id, "--overlap", "a while", exit_code=2)
+    await headgate("keys", "change", key_id, exit_code=2)
+    both = await headgate("keys", "change", key_id, "--team", "checkout", "--no-team", exit_code=2)
+    assert "--no-team and --team contradict each other" in both.stderr
 
 
 async def test_a_role_that_is_too_low_is_told(headgate: Headgate, client: Client) -> None:

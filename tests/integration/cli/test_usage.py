@@ -25,6 +25,17 @@ async def test_usage_as_a_table_and_as_json(headgate: Headgate, engine: AsyncEng
     assert [item["day"] for item in shown["items"]] == [str(TODAY)]
 
 
+async def test_keys_are_called_by_their_labels(headgate: Headgate, engine: AsyncEngine) -> None:
+    made = json.loads((await headgate("keys", "create", "checkout service", "--json")).stdout)
+    count = UsageCount(TODAY, "chat", "v", "", made["key_id"], 0, 5, 1, 1_200, 400, 6, 0, 0, 1)
+    async with engine.begin() as connection:
+        await add_usage(connection, [count])
+    table = (await headgate("usage", "--by", "day,key")).stdout
+    assert f"{TODAY}   {made['key_id']} (checkout service)   5" in table
+    (shown,) = json.loads((await headgate("usage", "--by", "key", "--json")).stdout)["items"]
+    assert (shown["key"], shown["key_label"]) == (made["key_id"], "checkout service")
+
+
 async def test_nothing_was_used(headgate: Headgate, engine: AsyncEngine) -> None:
     await _fill(engine)
     day = str(TODAY - timedelta(days=7))

@@ -10,8 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.domain.ab_test import ABTestDefinition, WeightedVariant
 from services.domain.allocation import TestSplit
+from services.domain.canary import CanaryDefinition, CanaryPlan
 from services.domain.configuration import VariantConfig
-from services.domain.experiment import CanaryDefinition, CanaryPlan, Experiment
+from services.domain.experiment import Experiment
 from services.domain.metric import BUILT_IN
 from services.messaging.settings import KafkaSettings
 from services.messaging.topics import create_topics

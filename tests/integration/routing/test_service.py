@@ -12,10 +12,11 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.domain.canary import CanaryPlan
 from services.domain.configuration import RouteConfig
 from services.domain.decision import Decision
 from services.domain.errors import InstallationMismatch
-from services.domain.experiment import CanaryPlan, Experiment
+from services.domain.experiment import Experiment
 from services.messaging.codec import decode_config
 from services.messaging.consumer import read_topic
 from services.messaging.records import decision_record

@@ -14,8 +14,8 @@ import sqlalchemy as sa
 from services.domain.ab_evaluation import evaluate_test
 from services.domain.ab_results import result_rows
 from services.domain.ab_segments import segment_rows
+from services.domain.canary import CanaryDefinition, CanaryPlan
 from services.domain.counts import Count, CountTable
-from services.domain.experiment import CanaryDefinition, CanaryPlan
 from services.storage.tables import (
     bucket_sums,
     data_quality_counts,

@@ -89,6 +89,47 @@ async def test_the_report_outlives_the_rows(engine: AsyncEngine, monkeypatch: py
     assert await rows(engine, comparisons_table) == await rows(engine, comparison_texts) == 0
 
 
+COSTS = (
+    "SELECT day, experiment_key, route_key, variant_key, requests, prompt_tokens, completion_tokens, "
+    "cost_usd, unpriced_requests FROM shadow_cost_by_day ORDER BY experiment_key, day"
+)
+
+
+async def test_what_a_shadow_cost_outlives_the_rows(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also while only some of the rows are deleted, and some came without a price or without tokens."""
+    monkeypatch.setattr(comparison_retention, "ROWS_AT_ONCE", 40)
+    over = await shadow(engine, "over", KEPT_DAYS + 1)
+    await shadow(engine, "runs", None)
+    night = int(datetime(2026, 11, 23, 23, 59, 59, tzinfo=UTC).timestamp() * 1e6)
+    free = {"cost_nanos": None, "prompt_tokens": None, "completion_tokens": None}
+    odd = [
+        comparison("a", experiment_id=over.experiment_id, occurred_at_us=at, shadow=side("new", 1, **counts))
+        for at, counts in (
+            (night, {"cost_nanos": None}),
+            (night + 1_000_000, {"cost_nanos": 7}),
+            (night, free),
+        )
+    ]
+    async with engine.begin() as connection:
+        await comparisons.add(connection, odd)
+    before = await costs(engine)
+    assert sum(requests for _, key, *_, requests, _, _, _, _ in before if key == "over") == 93
+    assert sum(unpriced for *_, unpriced in before) == 1
+    deleted = []
+    while not deleted or deleted[-1]:
+        async with engine.begin() as connection:
+            deleted.append(await comparison_retention.prune(connection, KEPT_DAYS))
+        assert await costs(engine) == before
+    assert deleted == [40, 40, 13, 0]
+
+
+async def costs(engine: AsyncEngine) -> list[tuple[Any, ...]]:
+    async with engine.connect() as connection:
+        return [tuple(row) for row in await connection.execute(sa.text(COSTS))]
+
+
 @pytest.mark.parametrize("stopped_days_ago", [None, KEPT_DAYS - 1])
 async def test_what_runs_or_ended_lately_keeps_its_rows(
     engine: AsyncEngine, stopped_days_ago: float | None

@@ -1,4 +1,4 @@
-"""The schema goes up and down, and is what ``tables.py`` says."""
+"""The schema goes up and down, and is what ``services.storage.tables`` says."""
 
 from concurrent.futures import ThreadPoolExecutor
 

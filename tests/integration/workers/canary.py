@@ -3,8 +3,9 @@
 from datetime import UTC, datetime
 from uuid import UUID
 
+from services.domain.canary import CanaryDefinition
 from services.domain.configuration import LeaseConfig
-from services.domain.experiment import CanaryDefinition, Experiment
+from services.domain.experiment import Experiment
 from services.messaging.codec import decode_config
 from services.messaging.consumer import read_topic
 from services.messaging.topics import TopicNames

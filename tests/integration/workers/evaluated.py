@@ -12,8 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.domain.ab_test import ABTestDefinition
 from services.domain.allocation import TestSplit
 from services.domain.bucket_table import WHOLE, BucketTable
+from services.domain.canary import CanaryDefinition
 from services.domain.counts import CountRow
-from services.domain.experiment import CanaryDefinition, Experiment
+from services.domain.experiment import Experiment
 from services.storage import experiments, phases, routes
 from services.storage.buckets import STORED
 from services.storage.counting import ExperimentCount, Flush, write_values

@@ -2,8 +2,8 @@
 
 import asyncio
 
+from services.domain.canary import CanaryDefinition, CanaryPlan, ThresholdPolicy
 from services.domain.evaluation import evaluate, inputs_from
-from services.domain.experiment import CanaryDefinition, CanaryPlan, ThresholdPolicy
 from services.domain.policy import Act
 from services.messaging.topics import DECISIONS
 from tests.integration.workers.canary import start_canary

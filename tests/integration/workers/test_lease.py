@@ -5,7 +5,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from services.domain.experiment import CanaryDefinition
+from services.domain.canary import CanaryDefinition
 from services.messaging.topics import TopicNames
 from services.storage import evidence, experiments
 from tests.integration.workers.canary import leases, start_canary

@@ -13,9 +13,9 @@ from click.testing import CliRunner, Result
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.cli.main import main
+from services.domain.canary import CanaryDefinition
 from services.domain.counts import CountRow
 from services.domain.events import Role
-from services.domain.experiment import CanaryDefinition
 from services.storage import decisions
 from services.storage.identifiers import new_id
 from services.storage.session import create_engine

@@ -9,7 +9,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.domain.experiment import CanaryDefinition, CanaryPlan, Experiment
+from services.domain.canary import CanaryDefinition, CanaryPlan
+from services.domain.experiment import Experiment
 from services.domain.restraint import EVERYWHERE
 from services.routing.apply import apply_decision
 from services.storage import decisions, experiments, freezes, routes

@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.domain.bucket_table import share_segment
+from services.domain.canary import CanaryDefinition
 from services.domain.configuration import SegmentConfig
-from services.domain.experiment import CanaryDefinition
 from services.storage import experiments, results
 from services.storage.results import PhaseKey
 from services.storage.session import create_engine

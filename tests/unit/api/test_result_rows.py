@@ -16,7 +16,8 @@ from services.api.result_rows import (
     variant_results,
 )
 from services.domain.ab_test import ABTestDefinition, WeightedVariant
-from services.domain.experiment import CanaryDefinition, Experiment
+from services.domain.canary import CanaryDefinition
+from services.domain.experiment import Experiment
 from services.domain.metric import BUILT_IN
 from services.domain.results import ResultRow
 from services.storage.phase_totals import VariantTotals

@@ -6,8 +6,10 @@ import pytest
 from pydantic import ValidationError
 
 from services.api.canary_bodies import NewCanary
-from services.api.schemas import EndpointBody, NewRoute, NewVariant
-from services.domain.experiment import CanaryDefinition, CanaryPlan, SequentialPolicy, ThresholdPolicy
+from services.api.endpoint_bodies import EndpointBody
+from services.api.route_bodies import NewRoute
+from services.api.variant_bodies import NewVariant
+from services.domain.canary import CanaryDefinition, CanaryPlan, SequentialPolicy, ThresholdPolicy
 
 ENDPOINT: dict[str, Any] = {"kind": "openai", "base_url": "https://llm.test/v1"}
 

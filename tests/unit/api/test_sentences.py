@@ -1,12 +1,14 @@
 """What callers read instead of a validator's own words."""
 
-from typing import Any
+from datetime import date
+from typing import Annotated, Any
 
 import pytest
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from services.api.experiment_bodies import NewExperiment
 from services.api.problems import _field_error
+from services.api.sentences import sentence
 
 CANARY: dict[str, Any] = {"key": "c", "route": "r", "treatment": "new"}
 TEST: dict[str, Any] = {
@@ -44,7 +46,7 @@ def errors(body: Any) -> list[tuple[str, str]]:
         (CANARY | {"goals": []}, "goals", "unknown field"),
         (TEST | {"goals": ["a", "a"]}, "goals", "names the same thing twice"),
         (TEST | {"goals": [str(n) for n in range(21)]}, "goals", "must have at most 20 items"),
-        (TEST | {"covariate_header": ""}, "covariate_header", "must have at least 1 characters"),
+        (TEST | {"covariate_header": ""}, "covariate_header", "must not be empty"),
         (TEST | {"covariate_header": "a b"}, "covariate_header", "must be the name of a header"),
         (TEST | {"treatment": "x"}, "treatment", "unknown field"),
         (TEST | {"key": 1}, "key", "must be a string"),
@@ -53,7 +55,7 @@ def errors(body: Any) -> list[tuple[str, str]]:
 def test_a_mistake_is_a_sentence_about_a_field(body: Any, field: str, message: str) -> None:
     found = dict(errors(body))
     assert message in found[field]
-    assert not any("Input should" in sentence for sentence in found.values())
+    assert not any("Input should" in said for said in found.values())
 
 
 def test_json_that_is_not_called_json_was_not_read() -> None:
@@ -64,3 +66,22 @@ def test_json_that_is_not_called_json_was_not_read() -> None:
 @pytest.mark.parametrize("body", [[], 1, "x", None])
 def test_a_body_that_is_no_object(body: Any) -> None:
     assert errors(body) == [("body", "must be a JSON object")]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "value", "message"),
+    [
+        (Annotated[int, Field(le=7_776_000)], 34_560_000, "must be at most 7776000"),
+        (Annotated[float, Field(ge=1e-6)], 1e-12, "must be at least 0.000001"),
+        (Annotated[float, Field(gt=0)], 0, "must be above 0"),
+        (Annotated[list[int], Field(min_length=1)], [], "must not be empty"),
+        (Annotated[list[int], Field(min_length=2)], [], "must have at least 2 items"),
+        (date, "2026-13-01", "must be a day such as 2026-11-20"),
+        (date, "x", "must be a day such as 2026-11-20"),
+        (date, "2026-11-20T12:00:00", "must be a day such as 2026-11-20"),
+    ],
+)
+def test_bounds_and_days_are_spelled_as_callers_type_them(wanted: Any, value: Any, message: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        TypeAdapter(wanted).validate_python(value)
+    assert [sentence(error) for error in caught.value.errors()] == [message]

@@ -14,6 +14,7 @@ def test_every_limit_can_be_typed() -> None:
     typed = [LimitParam().convert(f"{name}=2", None, None) for name in LIMITS]
     assert typed == [(name, 2) for name in LIMITS]
     assert LimitParam().convert("dollars_per_day=0.5", None, None) == ("dollars_per_day", 0.5)
+    assert LimitParam().convert("concurrency=none", None, None) == ("concurrency", None)
 
 
 @pytest.mark.parametrize("text", ["requests=1", "concurrency", "concurrency=", "concurrency=1.5", "=1"])
@@ -41,3 +42,11 @@ def test_an_expiry_is_a_span_from_now_a_time_or_never() -> None:
     assert before + timedelta(days=90) <= expiry <= datetime.now(UTC) + timedelta(days=90)
     for text in ("never", "2099-01-31T00:00:00Z"):
         assert Expiry().convert(text, None, None) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["90", "yesterday", "-1d", "2027-01-31", "2027-01-31T12:00:00", "20270131", ""]
+)
+def test_what_is_no_expiry(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="90d"):
+        Expiry().convert(text, None, None)

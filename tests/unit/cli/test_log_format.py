@@ -33,7 +33,7 @@ def line(
 
 
 def test_what_a_line_holds() -> None:
-    found = line("%d of %s", 3, "é", request_id="abc", seconds=0.5)
+    found = line("%d of %s", 3, "é", request_id="abc", seconds=0.5, color_message="\x1b[36m%d\x1b[0m")
     assert isinstance(found.pop("pid"), int)
     assert found == {
         "timestamp": "2026-11-18T11:06:40.250Z",

@@ -79,6 +79,16 @@ def test_what_the_api_cannot_replace_is_refused_with_the_field() -> None:
     assert (other.action, other.field) == ("refuse", "unit_fallback")
 
 
+def test_of_a_route_only_the_settings_that_differ_are_replaced() -> None:
+    recorded = step_for(document("route", ROUTE | {"record_content": True}), SHOWN_ROUTE)
+    assert recorded == Step("replace", note="record_content changed", settings=("recording",))
+    limits = {"limits": {"concurrency": 9}, "record_content": True}
+    both = step_for(document("route", ROUTE | limits), SHOWN_ROUTE)
+    assert (both.action, both.settings) == ("replace", ("limits", "recording"))
+    more = step_for(document("route", ROUTE | limits | {"unit_fallback": "reject"}), SHOWN_ROUTE)
+    assert (more.action, more.field) == ("refuse", "unit_fallback")
+
+
 def test_a_draft_is_replaced_and_then_started_where_that_is_asked_for() -> None:
     changed = shown(on_blind="hold")
     note = "on_blind changed"
