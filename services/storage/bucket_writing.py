@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.domain.bucket_table import Integers
+from services.storage.binary_arrays import int4s, uuids
 from services.storage.buckets import STORED, Sketches
 from services.storage.claims import Fenced, UnitEvent
 from services.storage.counting import QualityCount, add_quality
@@ -109,13 +110,13 @@ _SUMS = sa.text("""
     INSERT INTO bucket_sums
         (experiment_id, phase, variant_index, segment, partition, partitions, columns, sums, sketches)
     SELECT d.experiment_id, d.phase, d.variant_index, d.segment, d.partition, d.partitions,
-        string_to_array(d.columns, ' '),
+        string_to_array((CAST(:names AS text[]))[d.columns], ' '),
         substr(CAST(:sums AS bytea), d.sums_from, d.sums_length),
         substr(CAST(:sketches AS bytea), d.sketches_from, d.sketches_length)
     FROM unnest(
-        CAST(:experiment_ids AS uuid[]), CAST(:phases AS int[]), CAST(:variants AS smallint[]),
+        CAST(:experiment_ids AS uuid[]), CAST(:phases AS int[]), CAST(:variants AS int[]),
         CAST(:segments AS text[]), CAST(:partitions AS int[]), CAST(:counts AS int[]),
-        CAST(:columns AS text[]), CAST(:sums_from AS int[]), CAST(:sums_length AS int[]),
+        CAST(:columns AS int[]), CAST(:sums_from AS int[]), CAST(:sums_length AS int[]),
         CAST(:sketches_from AS int[]), CAST(:sketches_length AS int[])
     ) AS d(
         experiment_id, phase, variant_index, segment, partition, partitions, columns,
@@ -159,15 +160,17 @@ def _ledger_columns(ledgers: Sequence[LedgerSizes]) -> dict[str, list[object]]:
 
 
 def _sum_columns(rows: Sequence[SumsToWrite]) -> dict[str, object]:
+    names = {columns: number for number, columns in enumerate(dict.fromkeys(row.columns for row in rows), 1)}
     return {
-        "experiment_ids": [row.experiment_id for row in rows],
-        "phases": [row.phase for row in rows],
-        "variants": [row.variant_index for row in rows],
+        "experiment_ids": uuids([row.experiment_id for row in rows]),
+        "phases": int4s([row.phase for row in rows]),
+        "variants": int4s([row.variant_index for row in rows]),
         "segments": [row.segment for row in rows],
-        "partitions": [row.partition for row in rows],
-        "counts": [row.partitions for row in rows],
-        "columns": [" ".join(row.columns) for row in rows],
-        **_joined("sums", [row.sums.astype(STORED).tobytes() for row in rows]),
+        "partitions": int4s([row.partition for row in rows]),
+        "counts": int4s([row.partitions for row in rows]),
+        "names": [" ".join(columns) for columns in names],
+        "columns": int4s([names[row.columns] for row in rows]),
+        **_joined("sums", [row.sums.astype(STORED, copy=False).tobytes() for row in rows]),
         **_joined("sketches", [_pack(row.sketches()) for row in rows]),
     }
 
@@ -176,7 +179,7 @@ def _joined(name: str, pieces: Sequence[bytes]) -> dict[str, object]:
     """Return many bytes as one value and where each piece of it lies: the driver would escape an array's."""
     lengths = [len(piece) for piece in pieces]
     starts = [1, *(end + 1 for end in accumulate(lengths))][:-1]
-    return {name: b"".join(pieces), f"{name}_from": starts, f"{name}_length": lengths}
+    return {name: b"".join(pieces), f"{name}_from": int4s(starts), f"{name}_length": int4s(lengths)}
 
 
 def _json(value: object) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
 from typing import Literal, NamedTuple
 from uuid import UUID
 
@@ -21,8 +20,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.storage import arrays
 from services.storage.arrays import insert
-from services.storage.claims import Fenced, UnitChunk
-from services.storage.exposures import Exposure, copy_exposures
+from services.storage.claims import Fenced
+from services.storage.exposures import NO_EXPOSURES, Exposures, copy_exposures
+from services.storage.unit_pieces import NO_PIECES, UnitPieces, write_units
 from services.storage.usage import KeyUse, UsageCount, add_usage, mark_used
 
 REFUSED_CLASSES = frozenset({"22", "23", "54"})
@@ -125,8 +125,8 @@ class Flush:
     topic: str
     advances: list[Advance] = field(default_factory=list)
     gateways: list[GatewayAdvance] = field(default_factory=list)
-    units: list[UnitChunk] = field(default_factory=list)
-    exposures: list[Exposure] = field(default_factory=list)
+    units: UnitPieces = NO_PIECES
+    exposures: Exposures = NO_EXPOSURES
     experiments: list[ExperimentCount] = field(default_factory=list)
     routes: list[RouteCount] = field(default_factory=list)
     quality: list[QualityCount] = field(default_factory=list)
@@ -143,7 +143,7 @@ async def write(connection: AsyncConnection, flush: Flush) -> None:
 async def write_values(connection: AsyncConnection, flush: Flush) -> None:
     """Write all of a flush but the partitions' progress."""
     await insert(connection, _GATEWAYS, flush.gateways, topic=flush.topic)
-    await _write_units(connection, flush)
+    await write_units(connection, flush.topic, flush.units)
     await copy_exposures(connection, flush.exposures)
     await add_usage(connection, flush.usage)
     await insert(connection, _EXPERIMENTS, sorted(flush.experiments))
@@ -202,20 +202,6 @@ _GATEWAYS = sa.text("""
         seen_at = now()
 """)
 
-_UNITS = sa.text("""
-    INSERT INTO unit_chunks AS u (topic, partition, experiment_id, phase, event, chunk, units)
-    SELECT :topic, d.partition, d.experiment_id, d.phase, d.event, d.chunk,
-        substr(CAST(:packed AS bytea), d.packed_from, d.packed_length)
-    FROM unnest(
-        CAST(:c0 AS int[]), CAST(:c1 AS uuid[]), CAST(:c2 AS int[]), CAST(:c3 AS text[]),
-        CAST(:c4 AS int[]), CAST(:c5 AS int[]), CAST(:c6 AS int[])
-    ) AS d(partition, experiment_id, phase, event, chunk, packed_from, packed_length)
-    ON CONFLICT (topic, partition, experiment_id, phase, event, chunk) DO UPDATE SET
-        units = u.units || excluded.units
-""")
-
-CHUNKS_AT_ONCE = 4_096
-
 _EXPERIMENT_KEY = ("experiment_id", "phase", "tick", "treatment_share_bp", "role", "variant_index")
 _EXPERIMENT_SUMS = ExperimentCount._fields[len(_EXPERIMENT_KEY) :]
 _EXPERIMENT_TYPES = ("uuid", "int", "bigint", "int", "text", "smallint", *["bigint"] * len(_EXPERIMENT_SUMS))
@@ -266,16 +252,3 @@ async def _advance(connection: AsyncConnection, flush: Flush) -> None:
         raise Fenced(
             f"{len(rows) - result.rowcount} of {len(rows)} partitions have been claimed by another worker"
         )
-
-
-async def _write_units(connection: AsyncConnection, flush: Flush) -> None:
-    """Add to chunks, packed into one value: the driver would escape each of an array's."""
-    for start in range(0, len(flush.units), CHUNKS_AT_ONCE):
-        chunks = flush.units[start : start + CHUNKS_AT_ONCE]
-        lengths = [len(one.units) for one in chunks]
-        starts = [end - length + 1 for end, length in zip(accumulate(lengths), lengths, strict=True)]
-        rows = [
-            (*one[:-1], start, length) for one, start, length in zip(chunks, starts, lengths, strict=True)
-        ]
-        packed = b"".join([one.units for one in chunks])
-        await insert(connection, _UNITS, rows, topic=flush.topic, packed=packed)

@@ -1,31 +1,51 @@
-"""Writing exposures: one line of COPY's text format for each unit that was served for the first time.
+"""Writing exposures: one row of COPY's binary format for each unit that was served for the first time.
 
-Nearly all of a line is the same for many units, so its pieces are made once.
+Nearly all of a row is the same for many units: that part is made once, and the rest is made by the column.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from itertools import chain
+from operator import attrgetter
 from typing import NamedTuple
 from uuid import UUID
 
+import numpy as np
 import psycopg
+from numpy.typing import NDArray
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _COPY = (
-    "COPY exposures (experiment_id, phase, unit_hash, role, variant_index, variant_key, propensity, tick,"
-    " exposed_at) FROM STDIN"
+    "COPY exposures (experiment_id, phase, role, variant_index, variant_key, propensity, unit_hash, tick,"
+    " exposed_at) FROM STDIN (FORMAT binary)"
 )
-_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
-AT_ONCE = 1_000
+_SIGNATURE, _END = b"PGCOPY\n\xff\r\n\x00" + bytes(8), b"\xff\xff"
+_FIELDS = 9
+_POSTGRES_EPOCH_MS = 946_684_800_000
+"""The beginning of the year 2000."""
+_OWN = np.dtype(
+    [
+        ("unit_length", ">i4"),
+        ("unit", ">u8"),
+        ("tick_length", ">i4"),
+        ("tick", ">i8"),
+        ("when_length", ">i4"),
+        ("when", ">i8"),
+    ]
+)
+"""What differs from unit to unit. Postgres has no unsigned numbers: it reads the same bits as signed."""
+AT_ONCE = 4_096
+
+_fields_of = attrgetter("fields")
 
 
 class ExposedTo:
     """What the units of a variant have in common. ``variant_key`` may be any text."""
 
-    __slots__ = ("after", "before", "experiment_id", "phase")
+    __slots__ = ("experiment_id", "fields", "phase")
 
     def __init__(
         self,
@@ -38,11 +58,17 @@ class ExposedTo:
     ) -> None:
         self.experiment_id = experiment_id
         self.phase = phase
-        self.before = f"{experiment_id}\t{phase}\t"
-        """What comes before the unit."""
-        escaped = variant_key.translate(_ESCAPES)
-        self.after = f"\t{role}\t{variant_index}\t{escaped}\t{propensity!r}\t"
-        """What comes after the unit, up to the minute."""
+        values = (
+            experiment_id.bytes,
+            struct.pack(">i", phase),
+            role.encode(),
+            struct.pack(">h", variant_index),
+            variant_key.encode(),
+            struct.pack(">d", propensity),
+        )
+        fields = b"".join([struct.pack(">i", len(value)) + value for value in values])
+        self.fields = struct.pack(">h", _FIELDS) + fields
+        """The beginning of the row."""
 
 
 class Exposure(NamedTuple):
@@ -54,24 +80,53 @@ class Exposure(NamedTuple):
     timestamp_ms: int
 
 
-async def copy_exposures(connection: AsyncConnection, exposures: Sequence[Exposure]) -> None:
+@dataclass(frozen=True, slots=True, eq=False)
+class Exposures:
+    """Units served for the first time, as columns; see ``Exposure``."""
+
+    to: Sequence[ExposedTo]
+    units: NDArray[np.uint64]
+    ticks: NDArray[np.int64]
+    timestamps_ms: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, exposures: Sequence[Exposure]) -> Exposures:
+        """From single ones."""
+        to, units, ticks, timestamps_ms = zip(*exposures, strict=True) if exposures else ((), (), (), ())
+        return cls(
+            to, np.array(units, np.uint64), np.array(ticks, np.int64), np.array(timestamps_ms, np.int64)
+        )
+
+    def __len__(self) -> int:
+        return len(self.to)
+
+    def __iter__(self) -> Iterator[Exposure]:
+        columns = (self.units.tolist(), self.ticks.tolist(), self.timestamps_ms.tolist())
+        return map(Exposure, self.to, *columns)
+
+    def rows(self, start: int, end: int) -> bytes:
+        """Return these as rows."""
+        own = np.empty(len(self.to[start:end]), _OWN)
+        own["unit_length"] = own["tick_length"] = own["when_length"] = 8
+        own["unit"], own["tick"] = self.units[start:end], self.ticks[start:end]
+        own["when"] = (self.timestamps_ms[start:end] - _POSTGRES_EPOCH_MS) * 1_000
+        common = map(_fields_of, self.to[start:end])
+        ends: list[bytes] = own.view(f"V{_OWN.itemsize}").tolist()
+        return b"".join(chain.from_iterable(zip(common, ends, strict=True)))
+
+
+NO_EXPOSURES = Exposures.of([])
+
+
+async def copy_exposures(connection: AsyncConnection, exposures: Exposures) -> None:
     """Write exposures."""
-    if not exposures:
+    if not len(exposures):
         return
     driver = (await connection.get_raw_connection()).driver_connection
     if not isinstance(driver, psycopg.AsyncConnection):
         raise TypeError(f"exposures are written by COPY, which needs psycopg, not {type(driver).__name__}")
     async with driver.cursor() as cursor, cursor.copy(_COPY) as copy:
+        await copy.write(_SIGNATURE)
         for start in range(0, len(exposures), AT_ONCE):
-            await copy.write("".join(_lines(exposures[start : start + AT_ONCE])))
-
-
-def _lines(exposures: Sequence[Exposure]) -> Iterator[str]:
-    when, end = (-1, -1), ""
-    for to, unit_hash, tick, timestamp_ms in exposures:
-        if (tick, timestamp_ms) != when:
-            when = (tick, timestamp_ms)
-            end = f"{tick}\t{(_EPOCH + timedelta(milliseconds=timestamp_ms)).isoformat()}\n"
-        # Postgres has no unsigned numbers.
-        signed = unit_hash - (1 << 64) if unit_hash >> 63 else unit_hash
-        yield f"{to.before}{signed}{to.after}{end}"
+            await copy.write(exposures.rows(start, start + AT_ONCE))
+        await copy.write(_END)

@@ -26,8 +26,6 @@ from services.workers.counting import Counter
 from services.workers.doubt import end_process
 from services.workers.endings import Endings
 from services.workers.evaluation import Evaluator
-from services.workers.freed_memory import keep_freed_memory
-from services.workers.garbage import search_rarely
 from services.workers.gauges import Gauges
 from services.workers.lease import Lessor
 from services.workers.metrics import WorkerMetrics
@@ -51,8 +49,6 @@ def main(
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
     async def run() -> None:
-        keep_freed_memory()
-        search_rarely()
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache, partial
 from uuid import UUID
 
 import numpy as np
 
 from services.domain.bucket_table import Integers
-from services.storage.bucket_writing import SumsToWrite
-from services.storage.buckets import BucketRow, Sketches, SumsKey
+from services.storage.bucket_writing import ROWS_AT_ONCE, SumsToWrite
+from services.storage.buckets import STORED, BucketRow, Sketches, SumsKey
 from services.storage.counting import QualityCount
 from services.storage.segments import SegmentValue
 from services.workers.cells import Cells, sketches_of
-from services.workers.columns import Columns
+from services.workers.columns import Columns, Opened
+from services.workers.directory import Part
 from services.workers.lines import Line
 from services.workers.observations import Report
 from services.workers.places import Place, Places
@@ -44,7 +45,7 @@ class BucketSums:
 
     def unknown_experiments(self, columns: Columns) -> set[UUID]:
         """Return the experiments whose plans are needed."""
-        return self._plans.unknown(line.experiment_id for line in _lines(columns) if _is_unplaced(line))
+        return self._plans.unknown(line.experiment_id for line in self._unplaced(columns))
 
     def unknown_values(self, columns: Columns) -> set[SegmentValue]:
         """Return the attributes' values that are to be looked up. The plans must be known."""
@@ -59,7 +60,7 @@ class BucketSums:
 
     def lacking(self, columns: Columns) -> list[SumsKey]:
         """Return the sums that are not in memory. Plans and values must be known."""
-        keys = {_key(line, line.segment) for line in _lines(columns) if _is_unplaced(line)}
+        keys = {_key(line, line.segment) for line in self._unplaced(columns)}
         keys = {key for key in keys if self._places.get(key) is None}
         for line, attributes in self._attributed(columns):
             for segment in self._segments(line, attributes):
@@ -91,7 +92,13 @@ class BucketSums:
         wanted = set(partitions)
         changed = [place for place in self._places.dirty() if place.key.partition in wanted]
         noted = self._gathered.hand_over(changed)
-        return [self._taken(place, cells) for place, cells in zip(changed, noted, strict=True)]
+        taken = []
+        for start in range(0, len(changed), ROWS_AT_ONCE):
+            places = changed[start : start + ROWS_AT_ONCE]
+            # Put together when they are packed: a thousand at a time would hold up everything else.
+            sketches = cache(partial(self._sketches, places, noted[start : start + ROWS_AT_ONCE]))
+            taken += [self._taken(place, sketches, number) for number, place in enumerate(places)]
+        return taken
 
     def take_noticed(self, partitions: Iterable[int]) -> list[QualityCount]:
         """Return how many reports of these partitions are in no sum, since it was taken last."""
@@ -125,7 +132,7 @@ class BucketSums:
         if reason is not None:
             self._not_summed[line.partition, line.experiment_id, line.phase, reason] += 1
 
-    def _taken(self, place: Place, noted: Cells) -> SumsToWrite:
+    def _taken(self, place: Place, sketches: Callable[[], list[Sketches]], number: int) -> SumsToWrite:
         self._places.taken(place)
         return SumsToWrite(
             experiment_id=place.key.experiment_id,
@@ -135,18 +142,16 @@ class BucketSums:
             partition=place.key.partition,
             partitions=self._places.partitions,
             columns=tuple(column.key for column in place.columns),
-            sums=np.ascontiguousarray(self._places.view(place).transpose(1, 2, 0)),
-            # Put together when the row is packed: a thousand at a time would hold up everything else.
-            sketches=cache(partial(self._sketches, place, noted)),
+            sums=np.array(self._places.view(place).transpose(1, 2, 0), STORED, order="C"),
+            sketches=lambda: sketches()[number],
         )
 
-    def _sketches(self, place: Place, noted: Cells) -> Sketches:
-        self._places.add_cells(place, noted)
-        return sketches_of(place.cells)
+    def _sketches(self, places: Sequence[Place], noted: Sequence[Cells]) -> list[Sketches]:
+        return sketches_of(self._places.add_cells(places, noted), len(places))
 
     def _add_outcomes(self, columns: Columns, now: float) -> None:
         places = self._places
-        own = np.array([self._whole(line).number for line in columns.opened.lines], np.int64)
+        own = self._numbers(columns.opened)
         outcomes, marks, numbers = columns.pair_outcomes, columns.marks, own[columns.pair_lines]
         attributed = self._attributed_pairs(columns)
         if len(attributed):
@@ -204,21 +209,31 @@ class BucketSums:
     def _plan(self, line: Line) -> Plan:
         return self._plans[line.experiment_id]
 
-    def _whole(self, line: Line) -> Place:
-        place = line.place
-        if place is None or not place.alive:
-            place = line.place = self._places[_key(line, line.segment)]
-        return place
+    def _numbers(self, opened: Opened) -> Integers:
+        """Return the place of each open line, by number."""
+        for part in opened.parts:
+            facts = part.directory.line_facts
+            for number in self._lost(part):
+                line = part.directory.lines[number]
+                at = facts["place"][number] = self._places[_key(line, line.segment)].number
+                facts["serial"][number] = self._places.facts["serial"][at]
+        found = [part.directory.line_facts["place"][part.lines] for part in opened.parts]
+        return np.concatenate(found) if found else np.empty(0, np.int64)
 
+    def _unplaced(self, columns: Columns) -> Iterable[Line]:
+        """Yield the lines of which it is not known that their sums are in memory."""
+        for part in columns.opened.parts:
+            for number in self._lost(part):
+                yield part.directory.lines[number]
+        for report in columns.observations.reports:
+            yield report.line
 
-def _lines(columns: Columns) -> Iterable[Line]:
-    yield from columns.opened.lines
-    for report in columns.observations.reports:
-        yield report.line
-
-
-def _is_unplaced(line: Line) -> bool:
-    return line.place is None or not line.place.alive
+    def _lost(self, part: Part) -> list[int]:
+        """Return the lines whose place is not known, or forgotten, by number."""
+        facts = part.directory.line_facts[part.lines]
+        found = self._places.facts["serial"][facts["place"]]
+        lost: list[int] = part.lines[(found != facts["serial"]) | (found == 0)].tolist()
+        return lost
 
 
 def _key(line: Line, segment: str) -> SumsKey:

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NoReturn, TypeVar
 from uuid import UUID
@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from services.domain.events import Touched
 from services.storage import buckets
 from services.storage.bucket_writing import BucketAdvance, BucketFlush, LedgerSizes, SumsToWrite, write
-from services.storage.claims import Fenced, UnitEvent
+from services.storage.claims import Fenced
 from services.storage.pruning import prune
 from services.workers.bucket_sums import BucketSums
 from services.workers.columns import Columns
@@ -33,6 +33,7 @@ from services.workers.metrics import WorkerMetrics
 from services.workers.partitions import Partition
 from services.workers.plans import Plans
 from services.workers.settings import WorkerSettings
+from services.workers.unit_ledgers import Grown, newest
 
 logger = logging.getLogger(__name__)
 
@@ -54,8 +55,8 @@ class Shelf:
     next_offset: int
     tick: int
     sequences: dict[UUID, int]
-    ledgers: dict[tuple[UUID, int], Mapping[UnitEvent, int]] = field(default_factory=dict)
-    """Those that changed since the last flush."""
+    grown: list[Grown] = field(default_factory=list)
+    """The ledgers that changed since the last flush."""
 
 
 class Buckets:
@@ -197,8 +198,8 @@ class Buckets:
             shelf = self._shelves[number]
             shelf.next_offset, shelf.tick = position.next_offset, position.tick
             shelf.sequences |= position.sequences
-        for ledger, sizes in observed.ledgers.items():
-            self._shelves[ledger.partition].ledgers[ledger.experiment_id, ledger.phase] = sizes
+        for grown in observed.grown:
+            self._shelves[grown.partition].grown.append(grown)
 
     async def _flush(self) -> None:
         changed = self._sums.changed()
@@ -252,8 +253,8 @@ class Buckets:
                     dict(shelf.sequences),
                 )
             )
-            flush.ledgers += [LedgerSizes(number, *key, sizes) for key, sizes in shelf.ledgers.items()]
-            shelf.ledgers = {}
+            flush.ledgers += [LedgerSizes(number, *key, sizes) for key, sizes in newest(shelf.grown).items()]
+            shelf.grown = []
         return flush
 
     async def _look_for_endings(self) -> None:

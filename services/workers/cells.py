@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +16,9 @@ from services.storage.buckets import Sketches
 CELL_BITS = 19
 """Cells of times are below this many bits (see `analytics.sketch`)."""
 REPLICATE_BITS = 5
-KEY_BITS = CELL_BITS + REPLICATE_BITS + 1
+_SOURCE_BITS = 1
+_SOURCES = 1 << _SOURCE_BITS
+KEY_BITS = CELL_BITS + REPLICATE_BITS + _SOURCE_BITS
 
 
 class Cells(NamedTuple):
@@ -39,16 +43,37 @@ def merged(one: Cells, other: Cells) -> Cells:
     return Cells(keys[starts], np.add.reduceat(counts[order], starts))
 
 
-def sketches_of(cells: Cells) -> Sketches:
-    """Return sketches as they are stored."""
-    found: Sketches = {}
-    prefixes = cells.keys >> CELL_BITS
+def stacked(cells: Sequence[Cells]) -> Cells:
+    """Return several sketches as one: each one's keys behind its place in the sequence."""
+    numbers: Integers = np.arange(len(cells), dtype=np.int64) << KEY_BITS
+    places: Integers = np.repeat(numbers, [len(one.keys) for one in cells])
+    keys, counts = [one.keys for one in cells], [one.counts for one in cells]
+    return Cells(places | np.concatenate(keys), np.concatenate(counts))
+
+
+def apart(together: Cells, size: int) -> list[Cells]:
+    """Return the ``size`` sketches that were stacked."""
+    ends = np.searchsorted(together.keys, np.arange(size + 1) << KEY_BITS).tolist()
+    keys = together.keys & ((1 << KEY_BITS) - 1)
+    # Copies: a piece of an array would keep all of it.
+    return [
+        Cells(keys[start:end].copy(), together.counts[start:end].copy())
+        for start, end in itertools.pairwise(ends)
+    ]
+
+
+def sketches_of(together: Cells, size: int) -> list[Sketches]:
+    """Return ``size`` stacked sketches as they are stored."""
+    found: list[Sketches] = [{} for _ in range(size)]
+    prefixes = together.keys >> CELL_BITS
     starts = _starts(prefixes)
-    keys, counts = (cells.keys & ((1 << CELL_BITS) - 1)).tolist(), cells.counts.tolist()
+    keys, counts = (together.keys & ((1 << CELL_BITS) - 1)).tolist(), together.counts.tolist()
     ends = np.append(starts, len(keys))[1:]
     for prefix, start, end in zip(prefixes[starts].tolist(), starts.tolist(), ends.tolist(), strict=True):
-        source, replicate = SKETCHED[prefix >> REPLICATE_BITS], prefix & (REPLICATES - 1)
-        found.setdefault(source, {})[replicate] = (keys[start:end], counts[start:end])
+        number, replicate = prefix >> REPLICATE_BITS, prefix & (REPLICATES - 1)
+        source = SKETCHED[number & (_SOURCES - 1)]
+        own = found[number >> _SOURCE_BITS].setdefault(source, {})
+        own[replicate] = (keys[start:end], counts[start:end])
     return found
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.domain.bucket_table import Integers
-from services.storage.claims import UnitChunk, UnitEvent
+from services.storage.exposures import ExposedTo
+from services.storage.unit_pieces import UnitPieces
+from services.workers.directory import Directory, Part
 from services.workers.latencies import BINS
-from services.workers.ledgers import UnitLedger
 from services.workers.lines import (
     FIRST_ERROR,
     FIRST_FILTER,
@@ -23,6 +24,7 @@ from services.workers.lines import (
 )
 from services.workers.numbering import renumbered
 from services.workers.observations import Block, Observations, Owner
+from services.workers.unit_ledgers import Grown
 from services.workers.units import Hashes
 
 LINE_COUNTS = 9 + BINS
@@ -31,24 +33,66 @@ LINE_COUNTS = 9 + BINS
 ROW_BITS = 32
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, eq=False)
 class Opened:
     """The groups and lines of a flush, each once for every minute in which something counts there.
 
     Attributes:
-        groups: by number.
-        group_keys: the minute and row of each: ``tick << ROW_BITS | row``.
-        starts: where the lines of each group begin.
-        lines, line_keys: the same of lines.
-        owners: the number of each line's owner, among those of the observations.
+        parts: they are these parts', one after the other.
+        group_keys: shape (groups,); the minute and row of each: ``tick << ROW_BITS | row``.
+        group_partitions, is_late: shape (groups,); whether outcomes come late for an assignment.
+        starts, sizes: shape (groups,); where the lines of each group begin, and how many there are.
+        line_keys: shape (lines,), like ``group_keys``.
+        owners: shape (lines,); the number of each line's owner, among those of the observations.
+        line_facts: shape (lines,); see ``Directory``.
     """
 
-    groups: list[Group]
-    group_keys: list[int]
-    starts: list[int]
-    lines: list[Line]
-    line_keys: list[int]
-    owners: list[int]
+    parts: list[Part]
+    group_keys: Integers
+    group_partitions: Integers
+    is_late: NDArray[np.bool_]
+    starts: Integers
+    sizes: Integers
+    line_keys: Integers
+    owners: Integers
+    line_facts: NDArray[np.void]
+
+    @classmethod
+    def of(cls, parts: list[Part]) -> Opened:
+        """From parts."""
+        groups = [part.directory.group_facts[part.groups] for part in parts]
+        lines = [part.directory.line_facts[part.lines] for part in parts]
+        group_facts = np.concatenate([Directory().group_facts[:0], *groups])
+        line_facts = np.concatenate([Directory().line_facts[:0], *lines])
+        of_groups, of_lines = [len(part.groups) for part in parts], [len(part.lines) for part in parts]
+        minutes = np.array([part.tick << ROW_BITS for part in parts], np.int64)
+        sizes = group_facts["size"]
+        return cls(
+            parts=parts,
+            group_keys=np.repeat(minutes, of_groups) | group_facts["row"],
+            group_partitions=np.repeat(np.array([part.partition for part in parts], np.int64), of_groups),
+            is_late=group_facts["is_late"],
+            starts=np.cumsum(sizes) - sizes,
+            sizes=sizes,
+            line_keys=np.repeat(minutes, of_lines) | line_facts["row"],
+            owners=np.repeat(np.array([part.owner for part in parts], np.int64), of_lines),
+            line_facts=line_facts,
+        )
+
+    @cached_property
+    def groups(self) -> list[Group]:
+        """By number."""
+        return [part.directory.groups[number] for part in self.parts for number in part.groups.tolist()]
+
+    @cached_property
+    def lines(self) -> list[Line]:
+        """By number."""
+        return [part.directory.lines[number] for part in self.parts for number in part.lines.tolist()]
+
+    @cached_property
+    def exposed_to(self) -> list[ExposedTo]:
+        """What a line's units are exposed to, by number of the line."""
+        return [part.directory.exposed_to[number] for part in self.parts for number in part.lines.tolist()]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -65,7 +109,7 @@ class Columns:
         remembered: shape (outcomes,); whose unit is more than the request itself.
         pair_outcomes, pair_lines, marks: shape (pairs,); indices of outcomes and of open lines, and marks.
         new_units: what is added to stored unit chunks.
-        ledgers: how many units of each event are known after this, of the ledgers that grew.
+        grown: how many units of each event are known after this, of the ledgers that grew.
     """
 
     observations: Observations
@@ -87,8 +131,8 @@ class Columns:
     pair_outcomes: Integers
     pair_lines: Integers
     marks: Integers
-    new_units: list[UnitChunk]
-    ledgers: dict[UnitLedger, Mapping[UnitEvent, int]]
+    new_units: list[UnitPieces]
+    grown: list[Grown]
 
     def by_group(self, rows: Integers) -> Integers:
         """Add up by open group, the columns of ``route_counts``.
@@ -138,25 +182,15 @@ class Columns:
 
 def opened(observations: Observations, block: Block) -> tuple[Opened, Integers]:
     """Look up where outcomes count; return that, and the open group of each outcome."""
-    numbers: dict[tuple[Owner, int], int] = {}
-    known = observations.kinds.known
-    of_runs = [numbers.setdefault((run.owner, run.tick), len(numbers)) for run in observations.runs]
-    minutes = np.repeat(np.array(of_runs, np.int64), [run.size for run in observations.runs])
-    used, groups = renumbered(minutes * len(known) + block.kinds, len(numbers) * len(known))
+    minutes: dict[tuple[Owner, int], int] = {}
+    kinds, known = observations.kinds, max(len(observations.kinds.known), 1)
+    of_runs = [minutes.setdefault((run.owner, run.tick), len(minutes)) for run in observations.runs]
+    of_outcomes = np.repeat(np.array(of_runs, np.int64), [run.size for run in observations.runs])
+    used, groups = renumbered(of_outcomes * known + block.kinds, len(minutes) * known)
+    starts = np.searchsorted(used, np.arange(len(minutes) + 1) * known).tolist()
     owners = {owner: number for number, owner in enumerate(observations.owners)}
-    found, places = Opened([], [], [], [], [], []), list(numbers)
-    for slot in used.tolist():
-        minute, kind = divmod(slot, len(known))
-        owner, tick = places[minute]
-        _open(found, owner.group(known[kind]), tick << ROW_BITS, owners[owner])
-    return found, groups
-
-
-def _open(found: Opened, group: Group, minute: int, owner: int) -> None:
-    found.groups.append(group)
-    found.group_keys.append(minute | group.row.number)
-    found.starts.append(len(found.lines))
-    for line in group.lines:
-        found.lines.append(line)
-        found.line_keys.append(minute | line.row.number)
-        found.owners.append(owner)
+    parts = []
+    for number, (owner, tick) in enumerate(minutes):
+        directory, found = owner.find(kinds, used[starts[number] : starts[number + 1]] % known)
+        parts.append(Part.of(directory, owner.partition, owners[owner], tick, found))
+    return Opened.of(parts), groups

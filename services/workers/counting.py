@@ -161,7 +161,7 @@ class Counter:
         flush = build(self._topic, delta, self._partitions, self._caught_up, everything=everything)
         if flush.advances:
             flush.keys_used = self._keys_in_use.due(asyncio.get_running_loop().time())
-        self._outcomes, self._lines = delta.outcomes, len(delta.columns.opened.lines) + len(flush.usage)
+        self._outcomes, self._lines = delta.outcomes, len(delta.columns.opened.line_keys) + len(flush.usage)
         observed = delta.observed()
         tries, started = 0, time.monotonic()
         while flush.advances:

@@ -13,7 +13,6 @@ import numpy as np
 
 from services.domain.bucket_table import Integers
 from services.domain.events import DeadLetter, Touched
-from services.storage.claims import UnitChunk, UnitEvent
 from services.storage.counting import (
     ExperimentCount,
     GatewayAdvance,
@@ -21,13 +20,14 @@ from services.storage.counting import (
     QualityKind,
     RouteCount,
 )
-from services.storage.exposures import Exposure
+from services.storage.exposures import Exposures
+from services.storage.unit_pieces import UnitPieces, joined
 from services.storage.usage import UsageCount
 from services.workers.columns import ROW_BITS, Columns
 from services.workers.deciding import decided, exposures
-from services.workers.ledgers import UnitLedger
 from services.workers.lines import Group, Line
 from services.workers.observations import Observations
+from services.workers.unit_ledgers import Grown
 from services.workers.usage import usage_rows
 
 
@@ -76,12 +76,12 @@ class Position:
 class Observed:
     """What a flush hands on to the bucket sums, once it is written.
 
-    ``ledgers`` holds how many units of each event were known, of the ledgers that grew.
+    ``grown`` holds how many units of each event were known, of the ledgers that grew; the last word counts.
     """
 
     columns: list[Columns]
     positions: Mapping[int, Position]
-    ledgers: Mapping[UnitLedger, Mapping[UnitEvent, int]]
+    grown: list[Grown]
 
     @property
     def size(self) -> int:
@@ -116,7 +116,7 @@ class Delta:
         return decided(self.observations)
 
     @cached_property
-    def exposures(self) -> list[Exposure]:
+    def exposures(self) -> Exposures:
         """The units that are served for the first time."""
         return exposures(self.columns)
 
@@ -151,9 +151,9 @@ class Delta:
         }
         return list(newest.values())
 
-    def seal_units(self) -> list[UnitChunk]:
+    def seal_units(self) -> UnitPieces:
         """Return what to add to the stored unit chunks."""
-        return self.columns.new_units
+        return joined(self.columns.new_units)
 
     def observed(self) -> Observed:
         """Return what the bucket sums take over. Only once nothing is counted into this delta any more."""
@@ -161,8 +161,7 @@ class Delta:
         self.replayed = [Observations()]
         columns = [*self.decided, *([self.columns] if self.observations else [])]
         # What was counted comes later in the log than what was replayed: its sizes are the ones that stay.
-        ledgers = {ledger: sizes for one in columns for ledger, sizes in one.ledgers.items()}
-        return Observed(columns, self.positions, ledgers)
+        return Observed(columns, self.positions, [grown for one in columns for grown in one.grown])
 
     def only_replayed(self, later: Delta) -> Delta:
         """Return what was replayed in this and a later delta, and nothing that was counted."""
@@ -211,10 +210,10 @@ class Delta:
             if numbers[-1]:
                 noticed[line.experiment_id, line.phase, "multiply_exposed"] += numbers[-1]
         opened = self.columns.opened.groups
-        if any(group.late for group in opened):
+        if late := np.flatnonzero(self.columns.opened.is_late).tolist():
             requests = np.bincount(self.columns.groups, minlength=len(opened))
-            for number, group in enumerate(opened):
-                for assigned in group.late:
+            for number in late:
+                for assigned in opened[number].late:
                     noticed[assigned.experiment_id, assigned.phase, "late_outcomes"] += int(requests[number])
         return [QualityCount(*key, n) for key, n in noticed.items() if n]
 
@@ -233,7 +232,7 @@ class Delta:
         ]
 
 
-def _merge(keys: list[int]) -> tuple[list[int], list[int], Integers]:
+def _merge(keys: Integers) -> tuple[list[int], list[int], Integers]:
     """Number the distinct keys; return each one's minute, where it comes first, and every key's number."""
-    distinct, first, numbers = np.unique(np.array(keys, np.int64), return_index=True, return_inverse=True)
+    distinct, first, numbers = np.unique(keys, return_index=True, return_inverse=True)
     return (distinct >> ROW_BITS).tolist(), first.tolist(), numbers

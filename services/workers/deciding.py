@@ -11,7 +11,7 @@ import numpy as np
 from services.domain.assignment import ANALYSIS_BUCKETS
 from services.domain.bucket_table import Integers
 from services.domain.status import OutcomeStatus
-from services.storage.exposures import Exposure
+from services.storage.exposures import Exposures
 from services.workers.columns import ROW_BITS, Columns, opened
 from services.workers.ledgers import CONTENT_FILTER, ERROR, REQUESTS
 from services.workers.lines import FIRST_ERROR, FIRST_FILTER, FIRST_REQUEST, IS_ERROR, LATENCY_SHIFT
@@ -26,8 +26,7 @@ def decided(observations: Observations) -> Columns:
     """Return everything gathered as columns. Its owners know more afterwards: to be called once, in order."""
     block = observations.block()
     found, groups = opened(observations, block)
-    lengths = np.array([len(group.lines) for group in found.groups], np.int64)
-    pair_outcomes, pair_lines = _pairs(groups, lengths, np.array(found.starts, np.int64))
+    pair_outcomes, pair_lines = _pairs(groups, found.sizes, found.starts)
     columns = Columns(
         observations=observations,
         opened=found,
@@ -49,35 +48,30 @@ def decided(observations: Observations) -> Columns:
         pair_lines=pair_lines,
         marks=np.zeros(len(pair_lines), np.int64),
         new_units=[],
-        ledgers={},
+        grown=[],
     )
     _mark(columns)
     _place_latencies(columns)
     for owner in observations.owners:
         added, grown = owner.ledgers.take_new()
-        columns.new_units.extend(added)
-        columns.ledgers.update(grown)
+        columns.new_units.append(added)
+        columns.grown.append(grown)
     return columns
 
 
-def exposures(columns: Columns) -> list[Exposure]:
+def exposures(columns: Columns) -> Exposures:
     """Return the units that are served for the first time."""
-    runs, found = columns.observations.runs, columns.opened
+    runs, exposed_to = columns.observations.runs, columns.opened.exposed_to
     is_first = (columns.marks & FIRST_REQUEST != 0) & columns.remembered[columns.pair_outcomes]
     places = np.flatnonzero(is_first)
-    outcomes, lines = columns.pair_outcomes[places], columns.pair_lines[places].tolist()
-    ends = np.cumsum([run.size for run in runs])
-    of_runs = np.searchsorted(ends, outcomes, side="right").tolist()
-    groups, units = columns.groups[outcomes].tolist(), columns.units[outcomes].tolist()
-    return [
-        Exposure(
-            found.lines[line].exposed_to(found.groups[group].variant_key),
-            unit,
-            runs[run].tick,
-            runs[run].timestamp_ms,
-        )
-        for line, group, unit, run in zip(lines, groups, units, of_runs, strict=True)
-    ]
+    outcomes, lines = columns.pair_outcomes[places], columns.pair_lines[places]
+    of_runs = np.searchsorted(np.cumsum([run.size for run in runs]), outcomes, side="right")
+    return Exposures(
+        [exposed_to[line] for line in lines.tolist()],
+        columns.units[outcomes],
+        np.array([run.tick for run in runs], np.int64)[of_runs],
+        np.array([run.timestamp_ms for run in runs], np.int64)[of_runs],
+    )
 
 
 def _pairs(groups: Integers, lengths: Integers, starts: Integers) -> tuple[Integers, Integers]:
@@ -96,7 +90,7 @@ def _mark(columns: Columns) -> None:
     new, before = _firsts(columns)
     special = np.flatnonzero(new)
     new, before = new[special], before[special]
-    twice = np.array([line.twice for line in columns.opened.lines], np.int64)[columns.pair_lines[special]]
+    twice = columns.opened.line_facts["twice"][columns.pair_lines[special]]
     is_request, was_served = new & REQUESTS != 0, before & REQUESTS != 0
     columns.marks[special] = (
         np.where(is_request, np.where(was_served, twice, FIRST_REQUEST), 0)
@@ -107,29 +101,29 @@ def _mark(columns: Columns) -> None:
 
 def _firsts(columns: Columns) -> tuple[Events, Events]:
     """Return which events of each pair are its unit's first, and which the unit had before."""
-    outcomes, lines, opened_lines = columns.pair_outcomes, columns.pair_lines, columns.opened.lines
-    requests = np.array([line.request_bit for line in opened_lines], np.uint32)
-    ledgers = np.array([line.ledger.number for line in opened_lines], np.uint32)
+    outcomes, lines, facts = columns.pair_outcomes, columns.pair_lines, columns.opened.line_facts
     further = columns.failed * np.uint32(ERROR) | columns.filtered * np.uint32(CONTENT_FILTER)
-    events = requests[lines] | further[outcomes]
+    events = facts["request_bit"][lines] | further[outcomes]
     # Of a unit that is not remembered everything is the first.
     new, before = events.copy(), np.zeros_like(events)
-    is_remembered, owners = columns.remembered[outcomes], np.array(columns.opened.owners, np.int64)[lines]
+    is_remembered, owners = columns.remembered[outcomes], columns.opened.owners[lines]
     for number, owner in enumerate(columns.observations.owners):
         own = np.flatnonzero(is_remembered & (owners == number))
-        of_ledgers, units = ledgers[lines[own]], columns.units[outcomes[own]]
+        of_ledgers, units = facts["ledger"][lines[own]], columns.units[outcomes[own]]
         new[own], before[own] = owner.ledgers.note(of_ledgers, units, events[own])
     return new, before
 
 
 def _place_latencies(columns: Columns) -> None:
     """Add to the marks of first requests that succeeded where their latency lies."""
-    outcomes, lines, keys = columns.pair_outcomes, columns.opened.lines, columns.opened.line_keys
+    outcomes, opened_lines = columns.pair_outcomes, columns.opened.lines
     is_whole = columns.statuses[outcomes] == OutcomeStatus.OK
     places = np.flatnonzero(is_whole & (columns.marks & FIRST_REQUEST != 0))
-    latencies = columns.latency[outcomes[places]].tolist()
+    latencies, lines = columns.latency[outcomes[places]].tolist(), columns.pair_lines[places]
+    ticks = (columns.opened.line_keys[lines] >> ROW_BITS).tolist()
+    counted_in = [opened_lines[number] for number in lines.tolist()]
     bins = [
-        lines[at].window.place(latency, keys[at] >> ROW_BITS, is_control=lines[at].is_control)
-        for at, latency in zip(columns.pair_lines[places].tolist(), latencies, strict=True)
+        line.window.place(latency, tick, is_control=line.is_control)
+        for line, latency, tick in zip(counted_in, latencies, ticks, strict=True)
     ]
     columns.marks[places] |= np.array(bins, np.int64) << LATENCY_SHIFT

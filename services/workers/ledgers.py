@@ -7,19 +7,17 @@ and the first true one of each unit one by one. What is new goes to Postgres in 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from uuid import UUID
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from services.domain.bucket_table import Integers
 from services.storage.claims import UnitChunk, UnitEvent
+from services.storage.unit_pieces import HASH_BYTES, NO_PIECES, UUID_BYTES, UnitPieces, joined
+from services.workers.numbering import ranges
+from services.workers.unit_ledgers import Grown, LedgerKey, Reports, UnitLedger
 from services.workers.units import Events, Hashes, Numbers, UnitTable
 
-LedgerKey = tuple[UUID, int]
-"""(experiment id, phase)."""
-
-HASH_BYTES = 8
 UNITS_A_CHUNK = 224
 """With its key below the 2 KB from which Postgres moves a value out of the row."""
 
@@ -55,72 +53,6 @@ _IN_TABLE: tuple[UnitEvent, ...] = ("error", "content_filter", *map(request_even
 _NUMBER_OF = {event: number for number, event in enumerate(_IN_TABLE)}
 
 
-class Series:
-    """How many units had an event: as they were seen, one after the other, they are stored."""
-
-    __slots__ = ("event", "size")
-
-    def __init__(self, event: UnitEvent) -> None:
-        self.event = event
-        self.size = 0
-
-    def append(self, packed: bytes) -> list[tuple[int, bytes]]:
-        """Return what is added to which chunks, as (number, content)."""
-        chunk, used = divmod(self.size, UNITS_A_CHUNK)
-        self.size += len(packed) // HASH_BYTES
-        room = (UNITS_A_CHUNK - used) * HASH_BYTES
-        if len(packed) <= room:
-            return [(chunk, packed)]
-        whole = UNITS_A_CHUNK * HASH_BYTES
-        pieces = [packed[start : start + whole] for start in range(room, len(packed), whole)]
-        return list(enumerate([packed[:room], *pieces], start=chunk))
-
-
-class Reports:
-    """The hashes that were reported under one event, and those of them that are not stored yet."""
-
-    __slots__ = ("fresh", "seen")
-
-    def __init__(self) -> None:
-        self.seen: set[int] = set()
-        self.fresh: list[int] = []
-
-    def add(self, hashed: int) -> bool:
-        """Note a hash; say whether it is new."""
-        if hashed in self.seen:
-            return False
-        self.seen.add(hashed)
-        self.fresh.append(hashed)
-        return True
-
-
-class UnitLedger:
-    """The units of one experiment and phase in one partition. ``number`` is its own in the partition."""
-
-    __slots__ = ("experiment_id", "number", "partition", "phase", "reports", "series")
-
-    def __init__(self, partition: int, key: LedgerKey, number: int) -> None:
-        self.partition = partition
-        self.experiment_id, self.phase = key
-        self.number = number
-        self.series: dict[UnitEvent, Series] = {}
-        self.reports: dict[UnitEvent, Reports] = {}
-
-    def sizes(self) -> dict[UnitEvent, int]:
-        """Return how many units had each event."""
-        return {series.event: series.size for series in self.series.values()}
-
-    def append(self, event: UnitEvent, packed: bytes) -> list[UnitChunk]:
-        """Take in new units; return what is added to which chunks."""
-        series = self.series.get(event)
-        if series is None:
-            series = self.series[event] = Series(event)
-        return [
-            UnitChunk(self.partition, self.experiment_id, self.phase, event, chunk, units)
-            for chunk, units in series.append(packed)
-        ]
-
-
 class Ledgers:
     """All ledgers of one partition at one place of its log."""
 
@@ -130,8 +62,13 @@ class Ledgers:
         self._by_key: dict[LedgerKey, UnitLedger] = {}
         self._by_number: dict[int, UnitLedger] = {}
         self._next = 1
+        self._ids = np.empty(0, UUID_BYTES)
+        self._phases = np.empty(0, np.int64)
+        self._sizes = np.empty((0, len(_IN_TABLE)), np.int32)
+        """How many units of each event are stored, by number of the ledger."""
         self._fresh: list[tuple[Numbers, Hashes, Events]] = []
         self._reported: dict[UnitLedger, None] = {}
+        self._has_reports = False
         self._loaded: list[tuple[Numbers, Hashes, Events]] = []
         self._loaded_size = 0
 
@@ -142,8 +79,10 @@ class Ledgers:
         """Return the ledger of an experiment and phase."""
         ledger = self._by_key.get(key)
         if ledger is None:
-            ledger = self._by_key[key] = UnitLedger(self._partition, key, self._next)
-            self._by_number[self._next] = ledger
+            ledger = self._by_key[key] = self._by_number[self._next] = UnitLedger(key, self._next)
+            self._make_room(self._next)
+            self._ids[self._next] = np.void(ledger.experiment_id.bytes)
+            self._phases[self._next] = ledger.phase
             self._next += 1
         return ledger
 
@@ -171,6 +110,7 @@ class Ledgers:
         reports = ledger.reports.get(event)
         if reports is None:
             reports = ledger.reports[event] = Reports()
+            self._has_reports = True
         is_new = reports.add(hashed)
         if is_new:
             self._reported[ledger] = None
@@ -179,51 +119,100 @@ class Ledgers:
     def load(self, chunk: UnitChunk, at_most: int | None = None) -> None:
         """Take in a stored chunk, the next one of its event, until the event has ``at_most`` units."""
         ledger, event, packed = self.of((chunk.experiment_id, chunk.phase)), chunk.event, chunk.units
+        number = _NUMBER_OF.get(event)
+        reports = None if number is not None else ledger.reports.setdefault(event, Reports())
+        self._has_reports |= reports is not None
         if at_most is not None:
-            known = ledger.series.get(event)
-            packed = packed[: (at_most - (known.size if known else 0)) * HASH_BYTES]
-        if not packed:
-            return
-        ledger.append(event, packed)
+            known = int(self._sizes[ledger.number, number]) if reports is None else reports.stored
+            packed = packed[: (at_most - known) * HASH_BYTES]
         units = np.frombuffer(packed, "<u8").astype(np.uint64)
-        if event in _NUMBER_OF:
-            bit = np.uint32(1 << _NUMBER_OF[event])
-            self._load(np.full(len(units), ledger.number, np.uint32), units, np.full(len(units), bit))
-        else:
-            reports = ledger.reports.setdefault(event, Reports())
+        if reports is not None:
             reports.seen.update(units.tolist())
+            reports.stored += len(units)
+        elif number is not None:
+            self._sizes[ledger.number, number] += len(units)
+            bits = np.full(len(units), 1 << number, np.uint32)
+            self._load(np.full(len(units), ledger.number, np.uint32), units, bits)
 
-    def take_new(self) -> tuple[list[UnitChunk], dict[UnitLedger, Mapping[UnitEvent, int]]]:
-        """Return what is new since the last time: what to add to stored chunks, and the ledgers' sizes."""
-        grown: dict[UnitLedger, None] = {}
-        chunks: list[UnitChunk] = []
-        for ledger, event, packed in self._fresh_pieces():
-            chunks += ledger.append(event, packed)
-            grown[ledger] = None
-        for ledger in self._reported:
-            for event, reports in ledger.reports.items():
-                if reports.fresh:
-                    chunks += ledger.append(event, np.array(reports.fresh, "<u8").tobytes())
-                    reports.fresh.clear()
-            grown[ledger] = None
-        self._reported.clear()
-        return chunks, {ledger: ledger.sizes() for ledger in grown}
+    def take_new(self) -> tuple[UnitPieces, Grown]:
+        """Return what is new since the last time: what to add to stored chunks, and the ledgers that grew."""
+        pieces, numbers = self._take_fresh()
+        if self._reported:
+            reported, reporting = self._take_reported()
+            pieces, numbers = joined([pieces, reported]), np.union1d(numbers, reporting)
+        of_reports = {
+            number: {event: one.stored for event, one in self._by_number[number].reports.items()}
+            for number in (numbers.tolist() if self._has_reports else ())
+        }
+        grown = Grown(self._partition, _IN_TABLE, self._by_number, numbers, self._sizes[numbers], of_reports)
+        return pieces, grown
 
-    def _fresh_pieces(self) -> Iterator[tuple[UnitLedger, UnitEvent, bytes]]:
-        """Yield the new units of each ledger and event, packed, in the order of the log."""
+    def _take_fresh(self) -> tuple[UnitPieces, Integers]:
+        """Return the pieces of new units, in the order of the log, and which ledgers they belong to."""
         if not self._fresh:
-            return
+            return NO_PIECES, np.empty(0, np.int64)
         ledgers, units, events = (np.concatenate(parts) for parts in zip(*self._fresh, strict=True))
         self._fresh.clear()
         keys, places = _events_apart(ledgers, events)
         order = np.argsort(keys, kind="stable")
         keys, packed = keys[order], units[places[order]].astype("<u8").tobytes()
         starts = np.flatnonzero(np.diff(keys, prepend=-1))
-        ends = np.append(starts[1:], len(keys)) * HASH_BYTES
-        pieces = zip(keys[starts].tolist(), (starts * HASH_BYTES).tolist(), ends.tolist(), strict=True)
-        for key, start, end in pieces:
-            event = _IN_TABLE[key & ((1 << _EVENT_BITS) - 1)]
-            yield self._by_number[key >> _EVENT_BITS], event, packed[start:end]
+        keys, sizes = keys[starts], np.diff(starts, append=len(keys))
+        numbers, kinds = keys >> _EVENT_BITS, keys & ((1 << _EVENT_BITS) - 1)
+        before = self._sizes[numbers, kinds].astype(np.int64)
+        self._sizes[numbers, kinds] += sizes.astype(np.int32)
+        return self._pieces(_IN_TABLE, numbers, kinds, before, sizes, packed), np.unique(numbers)
+
+    def _take_reported(self) -> tuple[UnitPieces, Integers]:
+        """Return the pieces of new reports, and which ledgers they belong to."""
+        fresh = [
+            (ledger.number, event, reports)
+            for ledger in self._reported
+            for event, reports in ledger.reports.items()
+            if reports.fresh
+        ]
+        numbers = np.array([number for number, _, _ in fresh], np.int64)
+        names = {event: at for at, event in enumerate(dict.fromkeys(event for _, event, _ in fresh))}
+        events = np.array([names[event] for _, event, _ in fresh], np.int64)
+        before = np.array([reports.stored for _, _, reports in fresh], np.int64)
+        packed = [reports.take() for _, _, reports in fresh]
+        sizes = np.array([len(one) // HASH_BYTES for one in packed], np.int64)
+        self._reported.clear()
+        return self._pieces(tuple(names), numbers, events, before, sizes, b"".join(packed)), numbers
+
+    def _pieces(
+        self,
+        names: tuple[UnitEvent, ...],
+        ledgers: Integers,
+        events: Integers,
+        before: Integers,
+        sizes: Integers,
+        packed: bytes,
+    ) -> UnitPieces:
+        """Cut new units, so many of each ledger and event, into what goes after those that chunks hold."""
+        first = before // UNITS_A_CHUNK
+        several = (before + sizes - 1) // UNITS_A_CHUNK - first + 1
+        of, chunks = np.repeat(np.arange(len(sizes)), several), ranges(first, several)
+        starts = np.maximum(before[of], chunks * UNITS_A_CHUNK)
+        ends = np.minimum((before + sizes)[of], (chunks + 1) * UNITS_A_CHUNK)
+        return UnitPieces(
+            names=names,
+            partitions=np.full(len(of), self._partition),
+            experiment_ids=self._ids[ledgers[of]],
+            phases=self._phases[ledgers[of]],
+            events=events[of],
+            chunks=chunks,
+            sizes=ends - starts,
+            packed=packed,
+        )
+
+    def _make_room(self, number: int) -> None:
+        size = len(self._ids)
+        if number >= size:
+            more = max(size, 16)
+            self._ids = np.concatenate([self._ids, np.zeros(more, UUID_BYTES)])
+            self._phases = np.concatenate([self._phases, np.zeros(more, np.int64)])
+            self._sizes = np.concatenate([self._sizes, np.zeros((more, len(_IN_TABLE)), np.int32)])
 
     def _load(self, ledgers: Numbers, units: Hashes, events: Events) -> None:
         self._loaded.append((ledgers, units, events))

@@ -17,8 +17,8 @@ from services.domain.events import AssignedTo, Role
 from services.domain.status import OutcomeStatus, is_error
 from services.storage.exposures import ExposedTo
 from services.workers.latencies import LatencyWindow
-from services.workers.ledgers import UnitLedger, request_bit
-from services.workers.places import Place
+from services.workers.ledgers import request_bit
+from services.workers.unit_ledgers import UnitLedger
 
 FIRST_REQUEST = 1
 FIRST_ERROR = 2
@@ -61,14 +61,12 @@ class Line:
     """One variant of an experiment and phase in one partition, and what is known of its units."""
 
     __slots__ = (
-        "_exposed_to",
         "assigned",
         "experiment_id",
         "is_control",
         "ledger",
         "partition",
         "phase",
-        "place",
         "request_bit",
         "role",
         "row",
@@ -100,24 +98,17 @@ class Line:
         self.twice = MULTIPLY_EXPOSED if is_test else MOVED
         """The mark of a unit that was served another variant before."""
         self.window = window
-        self._exposed_to: tuple[str, ExposedTo] | None = None
-        self.place: Place | None = None
-        """Where this line's sums are kept."""
 
     def exposed_to(self, variant_key: str) -> ExposedTo:
         """Return what a unit is exposed to here that was served by this variant."""
-        known = self._exposed_to
-        if known is None or known[0] != variant_key:
-            to = ExposedTo(
-                self.experiment_id,
-                self.phase,
-                self.role,
-                self.variant_number,
-                variant_key,
-                self.assigned.propensity_bp / BASIS_POINTS,
-            )
-            known = self._exposed_to = (variant_key, to)
-        return known[1]
+        return ExposedTo(
+            self.experiment_id,
+            self.phase,
+            self.role,
+            self.variant_number,
+            variant_key,
+            self.assigned.propensity_bp / BASIS_POINTS,
+        )
 
 
 class Group:

@@ -13,17 +13,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
+import numpy as np
+
 from services.domain.assignment import hash64
+from services.domain.bucket_table import Integers
 from services.domain.events import AssignedTo, Feedback
 from services.domain.metric import FEEDBACK_SCALE
 from services.messaging.codec import DecodedRecord
 from services.storage.counting import QualityKind
+from services.workers.directory import Directory
 from services.workers.endings import Endings
-from services.workers.kinds import Kind, assignment_problem
+from services.workers.kinds import Kind, Kinds, assignment_problem
 from services.workers.latencies import LatencyWindow
-from services.workers.ledgers import FEEDBACK, LedgerKey, Ledgers, true_event
+from services.workers.ledgers import FEEDBACK, Ledgers, true_event
 from services.workers.lines import Group, Line
 from services.workers.observations import Observations, Report
+from services.workers.unit_ledgers import LedgerKey
 
 GROUPS_KEPT = 50_000
 """Beyond this many the groups are forgotten and found anew: their lines stay what they are."""
@@ -44,7 +49,7 @@ class Memory:
     endings: Endings
     _windows: dict[LedgerKey, LatencyWindow] = field(default_factory=dict)
     _lines: dict[AssignedTo, Line] = field(default_factory=dict)
-    _groups: dict[Kind, Group] = field(default_factory=dict)
+    _directory: Directory = field(default_factory=Directory)
     _version: int = 0
 
     def first_new(self, batch: DecodedRecord) -> tuple[int, int]:
@@ -90,17 +95,19 @@ class Memory:
                 self._report(one, assigned, gathered, quality)
         return problems
 
-    def group(self, kind: Kind) -> Group:
-        """Return where outcomes of that kind count."""
+    def find(self, kinds: Kinds, numbers: Integers) -> tuple[Directory, Integers]:
+        """Return where outcomes of these kinds count: a directory, and the groups' numbers there."""
         if self._version != self.endings.version:
             self._version = self.endings.version
             self._forget_closed()
-        group = self._groups.get(kind)
-        if group is None:
-            if len(self._groups) > GROUPS_KEPT:
-                self._groups.clear()
-            group = self._groups[kind] = self._new_group(kind)
-        return group
+        if len(self._directory.groups) > GROUPS_KEPT:
+            self._directory = Directory()
+        directory = self._directory
+        found = directory.find(kinds, numbers)
+        for at in np.flatnonzero(found < 0).tolist():
+            kind = int(numbers[at])
+            found[at] = directory.add(kind, self._new_group(kinds.known[kind]))
+        return directory, found
 
     def _report(self, one: Feedback, assigned: AssignedTo, gathered: Observations, quality: Quality) -> None:
         experiment_id, phase = assigned.experiment_id, assigned.phase
@@ -120,7 +127,7 @@ class Memory:
         gathered.reports.append(Report(line, one.unit_hash, one.name, micros, is_first_true, one.attributes))
 
     def _forget_closed(self) -> None:
-        self._groups.clear()
+        self._directory = Directory()
         closed = [key for key in self.ledgers if self.endings.is_closed(key[0])]
         if closed:
             gone = {experiment_id for experiment_id, _ in closed}

@@ -20,3 +20,10 @@ def renumbered(slots: Integers, size: int) -> tuple[Integers, Integers]:
     number = np.empty(size, np.int64)
     number[used] = np.arange(len(used))
     return used, number[slots]
+
+
+def ranges(starts: Integers, sizes: Integers) -> Integers:
+    """Return so many numbers from each start on, one after the other."""
+    ends = np.cumsum(sizes)
+    total = int(ends[-1]) if len(ends) else 0
+    return np.repeat(starts - ends + sizes, sizes) + np.arange(total)

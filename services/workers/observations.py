@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from services.domain.bucket_table import Integers
 from services.domain.events import UnitSource
 from services.messaging.codec import OutcomeView
-from services.workers.kinds import Kind, Kinds
+from services.workers.directory import Directory
+from services.workers.kinds import Kinds
 from services.workers.ledgers import Ledgers
-from services.workers.lines import Group, Line
+from services.workers.lines import Line
 from services.workers.payers import Payers
 from services.workers.units import Hashes
 
@@ -53,8 +54,13 @@ class Owner(Protocol):
         """The units that were seen before."""
         ...
 
-    def group(self, kind: Kind) -> Group:
-        """Return where outcomes of that kind count."""
+    @property
+    def partition(self) -> int:
+        """Whose log it is."""
+        ...
+
+    def find(self, kinds: Kinds, numbers: Integers) -> tuple[Directory, Integers]:
+        """Return where outcomes of these kinds count: a directory, and the groups' numbers there."""
         ...
 
 

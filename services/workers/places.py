@@ -7,20 +7,20 @@ thousand experiments are added up by the same few operations as those of one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from services.domain.bucket_table import Integers
 from services.domain.metric import Column
 from services.storage.buckets import BucketRow, SumsKey, buckets_of
-from services.workers.cells import NO_CELLS, Cells, cells_of_row, merged
+from services.workers.cells import NO_CELLS, Cells, apart, cells_of_row, merged, stacked
 
 
 class Place:
     """A piece of the array: ``buckets`` rows of ``width`` numbers from ``start`` on."""
 
-    __slots__ = ("alive", "buckets", "cells", "columns", "key", "number", "start", "width")
+    __slots__ = ("buckets", "cells", "columns", "key", "number", "start", "width")
 
     def __init__(self, key: SumsKey, columns: tuple[Column, ...], buckets: int, number: int) -> None:
         self.key = key
@@ -30,7 +30,6 @@ class Place:
         self.width = 2 * len(columns)
         self.start = 0
         self.cells: Cells = NO_CELLS
-        self.alive = True
 
     @property
     def size(self) -> int:
@@ -51,6 +50,7 @@ _FACTS = np.dtype(
         ("shape", np.int64),
         ("is_dirty", np.bool_),
         ("touched_at", np.float64),
+        ("serial", np.int64),
     ]
 )
 
@@ -62,21 +62,22 @@ class Places:
         numbers: the array that all sums lie in.
         facts: what is to be known of many places at once, by the places' numbers: where a place begins, the
             width of a row, its last bucket, which columns it has (an index into ``shapes``), whether anything
-            was added since it was taken, and when something was added last.
+            was added since it was taken, when something was added last, and which place it is: numbers are
+            used again, serials are not. 0: none.
         shapes: the columns that places have.
         bytes: how much memory all places take.
     """
 
     def __init__(self, partitions: int) -> None:
         self.partitions = partitions
+        self._serial = 0
         self.clear()
 
     def clear(self) -> None:
         """Forget everything."""
-        for place in getattr(self, "_by_key", {}).values():
-            place.alive = False
         self.numbers: Integers = np.zeros(1 << 14, np.int64)
-        self.facts = np.zeros(1 << 8, _FACTS)
+        # As many as before, so that a number somebody still has is no place's, but a number.
+        self.facts = np.zeros(max(len(getattr(self, "facts", ())), 1 << 8), _FACTS)
         self.shapes: list[tuple[Column, ...]] = []
         self._by_key: dict[SumsKey, Place] = {}
         self._by_number: list[Place | None] = []
@@ -106,17 +107,21 @@ class Places:
                 if name in wanted:
                     sums[:, wanted.index(name)] = stored.sums[source].T
             place.cells = cells_of_row(stored.sketches)
-        facts = (place.start, place.width, place.buckets - 1, self._shape(columns), False, 0.0)
+        self._serial += 1
+        facts = (place.start, place.width, place.buckets - 1, self._shape(columns), False, 0.0, self._serial)
         self.facts[place.number] = facts
         self._by_key[key] = self._by_number[place.number] = place
         self.bytes += place.bytes
         return place
 
-    def add_cells(self, place: Place, cells: Cells) -> None:
-        """Add to a place's sketches."""
-        before = place.bytes
-        place.cells = merged(place.cells, cells)
-        self.bytes += place.bytes - before
+    def add_cells(self, places: Sequence[Place], cells: Sequence[Cells]) -> Cells:
+        """Add to the places' sketches, each its own; return all of them, stacked."""
+        together = merged(stacked([place.cells for place in places]), stacked(cells))
+        for place, own in zip(places, apart(together, len(places)), strict=True):
+            before = place.bytes
+            place.cells = own
+            self.bytes += place.bytes - before
+        return together
 
     def touch(self, numbers: Integers, now: float) -> None:
         """Note that something is added to places of these numbers."""
@@ -156,7 +161,7 @@ class Places:
         self._by_number[place.number] = None
         self._unused.append(place.number)
         self.taken(place)
-        place.alive = False
+        self.facts["serial"][place.number] = 0
         self.bytes -= place.bytes
         self._free.setdefault(place.size, []).append(place.start)
 

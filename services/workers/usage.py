@@ -34,7 +34,7 @@ def usage_rows(columns: Columns, minutes: Integers, first: list[int]) -> list[Us
     groups, payers = columns.opened.groups, list(columns.observations.payers)
     if not len(columns.groups):
         return []
-    owners = np.array([group.partition for group in groups], np.int64)
+    owners = columns.opened.group_partitions
     places = _days(columns.opened, first)[minutes] * (int(owners.max()) + 1) + owners
     slots = places[columns.groups] * len(payers) + columns.payers
     used, rows = renumbered(slots, (int(places.max()) + 1) * len(payers))
@@ -44,7 +44,7 @@ def usage_rows(columns: Columns, minutes: Integers, first: list[int]) -> list[Us
     found = []
     sums = _sums(columns, rows, len(used)).T.tolist()
     for slot, at, own in zip(used.tolist(), newest.tolist(), sums, strict=True):
-        tick, group = columns.opened.group_keys[at] >> ROW_BITS, groups[at]
+        tick, group = int(columns.opened.group_keys[at]) >> ROW_BITS, groups[at]
         key_id, team_key = payers[slot % len(payers)]
         names = (_day_of(tick), group.route_key, group.variant_key, team_key, key_id, group.partition)
         found.append(UsageCount._make((*names, *own, tick)))
@@ -54,8 +54,8 @@ def usage_rows(columns: Columns, minutes: Integers, first: list[int]) -> list[Us
 def _days(opened: Opened, first: list[int]) -> Integers:
     """Return by number of route, variant and minute a number of route, variant and day."""
     numbers: dict[tuple[int, int], int] = {}
-    keys = [(opened.group_keys[at], opened.groups[at].row.number) for at in first]
-    days = [((key >> ROW_BITS) // MINUTES_A_DAY, row) for key, row in keys]
+    ticks, rows = opened.group_keys[first] >> ROW_BITS, opened.group_keys[first] & ((1 << ROW_BITS) - 1)
+    days = zip((ticks // MINUTES_A_DAY).tolist(), rows.tolist(), strict=True)
     return np.array([numbers.setdefault(day, len(numbers)) for day in days], np.int64)
 
 

@@ -1,4 +1,4 @@
-"""Exposures are copied as text written by hand: what Postgres reads back must be what was meant."""
+"""Exposures are copied as bytes made by hand: what Postgres reads back must be what was meant."""
 
 from datetime import UTC, datetime
 
@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.storage.exposures import AT_ONCE, ExposedTo, Exposure, copy_exposures
+from services.storage.exposures import AT_ONCE, ExposedTo, Exposure, Exposures, copy_exposures
 from services.storage.identifiers import new_id
 
 KEYS = ["plain", "a\tb", "a\\b", "a\nb", "a\r\nb", "\\N", "\\.", "\\t", "", "ü – 猫", "{1,2}", "'\""]
@@ -16,7 +16,7 @@ KEYS = ["plain", "a\tb", "a\\b", "a\nb", "a\r\nb", "\\N", "\\.", "\\t", "", "ü 
 async def test_any_text_is_copied_as_it_is(engine: AsyncEngine, variant_key: str) -> None:
     to = ExposedTo(new_id(), 3, "treatment", 2, variant_key, 0.3333)
     async with engine.begin() as connection:
-        await copy_exposures(connection, [Exposure(to, 2**64 - 1, 7, 1_700_000_000_123)])
+        await copy_exposures(connection, Exposures.of([Exposure(to, 2**64 - 1, 7, 1_700_000_000_123)]))
         rows = await connection.execute(
             sa.text(
                 "SELECT phase, unit_hash, role, variant_index, variant_key, propensity, tick, exposed_at"
@@ -33,7 +33,7 @@ async def test_units_keep_all_their_bits_however_many_are_copied(engine: AsyncEn
     units = [0, 1, 2**63 - 1, 2**63, 2**64 - 1, *range(5, AT_ONCE + 5)]
     exposures = [Exposure(control, unit, 7 + unit % 2, 60_000 * (unit % 3)) for unit in units]
     async with engine.begin() as connection:
-        await copy_exposures(connection, exposures)
+        await copy_exposures(connection, Exposures.of(exposures))
         rows = await connection.execute(
             sa.text(
                 "SELECT unit_hash, tick, extract(epoch FROM exposed_at) FROM exposures"

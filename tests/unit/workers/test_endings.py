@@ -85,7 +85,7 @@ def test_a_closed_experiment_counts_nothing() -> None:
     log.endings.close([TEST])
     delta = log.outcomes(an_outcome(CONTROL))
     assert delta.experiment_rows() == []
-    assert delta.seal_units() == []
+    assert list(delta.seal_units()) == []
     assert [row.requests for row in delta.route_rows()] == [1]
     assert delta.quality_rows() == [QualityCount(TEST, 1, "late_outcomes", 1)]
     assert log.record(a_report()).quality_rows() == [QualityCount(TEST, 1, "late_feedback", 1)]

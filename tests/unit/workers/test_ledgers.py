@@ -8,16 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.storage.claims import UnitChunk, UnitEvent
+from services.storage.unit_pieces import HASH_BYTES
 from services.workers.ledgers import (
     CONTENT_FILTER,
     ERROR,
     FEEDBACK,
-    HASH_BYTES,
     UNITS_A_CHUNK,
     Ledgers,
     request_bit,
     request_event,
 )
+from services.workers.unit_ledgers import newest
 
 PARTITION = 3
 KEYS = [(UUID(int=1), 1), (UUID(int=1), 2), (UUID(int=2), 1)]
@@ -69,7 +70,8 @@ def test_what_was_stored_piece_by_piece_is_read_back_in_order(flushes: list[list
         assert np.frombuffer(packed, "<u8").tolist() == units[:UNITS_A_CHUNK]
     again = read_back(chunks)
     assert not any(new for batch in flushes for new in note(again, batch))
-    assert again.take_new() == ([], {})
+    pieces, grown = again.take_new()
+    assert (list(pieces), newest([grown])) == ([], {})
 
 
 def test_a_chunk_grows_until_it_is_full() -> None:
@@ -102,7 +104,7 @@ def test_reports_are_known_by_their_hash_and_stored_like_units() -> None:
     ledger = ledgers.of(KEYS[0])
     assert [ledgers.report(ledger, FEEDBACK, hashed) for hashed in (5, 6, 5)] == [True, True, False]
     _, grown = ledgers.take_new()
-    assert grown == {ledger: {FEEDBACK: 2}}
+    assert newest([grown]) == {ledger.key: {FEEDBACK: 2}}
     ledgers.report(ledger, FEEDBACK, 7)
     store(ledgers, chunks)
     assert list(chunks.values()) == [(7).to_bytes(8, "little")]
@@ -118,3 +120,16 @@ def test_what_is_forgotten_is_new_again() -> None:
     ledgers.take_new()
     ledgers.forget(KEYS[:1])
     assert [bool(new) for new in note(ledgers, batch)] == [True, False, False]
+
+
+def test_the_last_word_on_a_ledger_s_size_counts() -> None:
+    ledgers, said = Ledgers(PARTITION), []
+    for batch in ([(KEYS[0], 1, {"request"}), (KEYS[1], 1, {"error"})], [(KEYS[0], 2, {"request", "error"})]):
+        note(ledgers, batch)
+        said.append(ledgers.take_new()[1])
+    assert newest(said) == {KEYS[0]: {"request": 2, "error": 1}, KEYS[1]: {"error": 1}}
+    later = Ledgers(PARTITION)
+    note(later, [(KEYS[1], unit, {"request"}) for unit in range(3)])
+    assert newest([*said, later.take_new()[1]])[KEYS[1]] == {"request": 3}
+    ledgers.forget(KEYS[:1])
+    assert newest(said) == {KEYS[1]: {"error": 1}}
