@@ -30,6 +30,7 @@ import uvloop
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from benchmarks.counting_load import BATCH, PARTITIONS, Load
+from services.cli.process_memory import COUNTING, search_rarely
 from services.domain.ab_test import ABTestDefinition, WeightedVariant
 from services.domain.events import DeadLetter
 from services.domain.experiment import Experiment
@@ -47,7 +48,6 @@ from services.workers.claiming import Claimer, load
 from services.workers.counting import Counter
 from services.workers.counts import Delta
 from services.workers.endings import Endings
-from services.workers.garbage import search_rarely
 from services.workers.partitions import Partition
 from services.workers.settings import WorkerSettings
 
@@ -99,7 +99,7 @@ def parts(number: int) -> dict[str, float]:
     """Return what decoding takes, and decoding and counting together, in µs an outcome."""
     source = Load(number)
     records = [source.next() for _ in range(PARTS_OUTCOMES // BATCH)]
-    search_rarely()
+    search_rarely(COUNTING)
 
     def decode() -> None:
         for record in records:
@@ -161,7 +161,7 @@ async def with_postgres(url: str, number: int, outcomes: int) -> dict[str, float
         bury=bury,
     )
     counter.take_over(await claim(engine, endings))
-    search_rarely()
+    search_rarely(COUNTING)
     duties = [asyncio.create_task(counter.run()), asyncio.create_task(buckets.run())]
     await feed(source, counter, lambda: source.made >= WARM_UP_OUTCOMES)
     buckets.hurry()

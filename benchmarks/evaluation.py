@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from services.cli.process_memory import COUNTING, keep_freed_memory
 from services.domain.ab_evaluation import evaluate_test
 from services.domain.ab_inputs import ABTestInputs
 from services.domain.ab_results import result_rows
@@ -34,7 +35,6 @@ from services.domain.evaluation import EvaluationInputs, evaluate
 from services.domain.memory import Memory
 from services.domain.metric import BUILT_IN
 from services.domain.sketches import NO_SKETCHES
-from services.workers.freed_memory import keep_freed_memory
 
 MINUTES = 1_440
 START = 29_000_000
@@ -138,7 +138,7 @@ def milliseconds(work: Callable[[], object], repeat: int) -> dict[str, float]:
 
 def measure(repeat: int) -> dict[str, Any]:
     """Measure every kind of evaluation."""
-    keep_freed_memory()  # as a worker does
+    keep_freed_memory(COUNTING)  # as a worker does
     random = np.random.default_rng(20261123)
     test = ab_test(random)
     evaluated = evaluate_test(test)

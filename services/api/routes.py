@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import APIRouter
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -13,7 +11,7 @@ from services.api.limit_bodies import limits_of
 from services.api.paging import Paged, Prefix
 from services.api.roles import check_role, takes
 from services.api.route_bodies import NewRoute, RouteLimitsBody, RouteRecordingBody
-from services.api.transactions import Changing, Creating, Route
+from services.api.transactions import Changing, Creating, Route, Transaction
 from services.api.views import Items, PastAllocationView, RouteView
 from services.domain.errors import InvalidDefinition
 from services.storage import audit, configuration, freezes, routes, variants
@@ -70,22 +68,10 @@ async def list_routes(database: Database, paging: Paged, q: Prefix = None) -> It
 @takes("admin")
 async def set_limits(key: str, body: RouteLimitsBody, transaction: Changing) -> RouteView:
     """Replace what a route's requests may use, together and for each unit. `If-Match` is of the route."""
-    connection = transaction.connection
-    await configuration.hold_variants(connection)
-    before = await _view(connection, await routes.get(connection, key, lock=True))
-    transaction.check_seen(before)
-    await routes.set_limits(connection, key, limits_of(body.limits), limits_of(body.unit_limits))
-    await publish_route(connection, key)
-    after = await _view(connection, await routes.get(connection, key))
-    await audit.record(
-        connection,
-        actor=transaction.actor,
-        action="set_limits",
-        subject=f"route/{key}",
-        before=_limits(before),
-        after=_limits(after),
-    )
-    return after
+    before = await _held(transaction, key)
+    limits, unit_limits = limits_of(body.limits), limits_of(body.unit_limits)
+    await routes.set_limits(transaction.connection, key, limits, unit_limits)
+    return await _changed(transaction, "set_limits", before, {"limits", "unit_limits"})
 
 
 @router.put("/{key:path}" + RECORDING)
@@ -95,22 +81,9 @@ async def set_recording(key: str, body: RouteRecordingBody, transaction: Changin
 
     What was kept before stays until its own time is over. `If-Match` is of the route.
     """
-    connection = transaction.connection
-    await configuration.hold_variants(connection)
-    before = await _view(connection, await routes.get(connection, key, lock=True))
-    transaction.check_seen(before)
-    await routes.set_record_content(connection, key, body.record_content)
-    await publish_route(connection, key)
-    after = await _view(connection, await routes.get(connection, key))
-    await audit.record(
-        connection,
-        actor=transaction.actor,
-        action="set_recording",
-        subject=f"route/{key}",
-        before={"record_content": before.record_content},
-        after={"record_content": after.record_content},
-    )
-    return after
+    before = await _held(transaction, key)
+    await routes.set_record_content(transaction.connection, key, body.record_content)
+    return await _changed(transaction, "set_recording", before, {"record_content"})
 
 
 # Route keys may hold slashes, so this address comes before the shorter one.
@@ -130,8 +103,29 @@ async def show_route(key: str, database: Database) -> RouteView:
         return await _view(connection, await routes.get(connection, key))
 
 
-def _limits(route: RouteView) -> dict[str, Any]:
-    return route.model_dump(include={"limits", "unit_limits"})
+async def _held(transaction: Transaction, key: str) -> RouteView:
+    """Return the route, held, where it is as the caller has seen it."""
+    connection = transaction.connection
+    await configuration.hold_variants(connection)
+    route = await _view(connection, await routes.get(connection, key, lock=True))
+    transaction.check_seen(route)
+    return route
+
+
+async def _changed(transaction: Transaction, action: str, before: RouteView, fields: set[str]) -> RouteView:
+    """Publish a route whose fields were changed, note the change, and return it as it is now."""
+    connection, key = transaction.connection, before.key
+    await publish_route(connection, key)
+    after = await _view(connection, await routes.get(connection, key))
+    await audit.record(
+        connection,
+        actor=transaction.actor,
+        action=action,
+        subject=f"route/{key}",
+        before=before.model_dump(include=fields),
+        after=after.model_dump(include=fields),
+    )
+    return after
 
 
 async def _view(connection: AsyncConnection, route: routes.Route) -> RouteView:

@@ -13,8 +13,8 @@ from services.cli import running
 @click.option("--processes", default=1, show_default=True, help="Processes that serve the one port.")
 def gateway(processes: int) -> None:
     """Serve clients: the data plane."""
+    from services.cli.process_memory import SERVING, set_up_memory
     from services.gateway.app import serve
-    from services.gateway.memory import serve_only
     from services.gateway.place import Place
     from services.gateway.processes import run_processes
     from services.gateway.settings import GatewaySettings
@@ -23,7 +23,7 @@ def gateway(processes: int) -> None:
     settings, kafka = GatewaySettings(), KafkaSettings()
 
     def run(place: Place) -> None:
-        serve_only()
+        set_up_memory(SERVING)
         running.serve(lambda stop: serve(settings, kafka, stop, place=place))
 
     if processes > 1:
@@ -63,6 +63,7 @@ def routing() -> None:
 def worker() -> None:
     """Count outcomes exactly once, evaluate experiments, record decisions."""
     from services.cli.exposing import metrics_at
+    from services.cli.process_memory import COUNTING, set_up_memory
     from services.messaging.settings import KafkaSettings
     from services.storage.settings import DatabaseSettings
     from services.workers.app import main as run_worker
@@ -71,6 +72,7 @@ def worker() -> None:
 
     running.set_up_logging()
     settings, metrics = WorkerSettings(), WorkerMetrics()
+    set_up_memory(COUNTING)
     with metrics_at(settings.metrics_host, settings.metrics_port, metrics.registry):
         run_worker(settings, KafkaSettings(), DatabaseSettings(), metrics)
 

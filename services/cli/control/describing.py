@@ -35,7 +35,7 @@ def describe() -> None:
 def experiment(api: Api, *, key: str, as_json: bool) -> None:
     """Show where an experiment stands, what it is waiting for, and what it found so far."""
     from services.cli.control.client import address
-    from services.cli.control.kinds import DECISIONS
+    from services.cli.control.logs import DECISIONS
     from services.cli.control.results import print_results
     from services.cli.control.tables import print_heading, print_table
 

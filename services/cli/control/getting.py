@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from services.cli.control.aliases import Singular
-from services.cli.control.kinds import LOGS, RESOURCES, Filter, Kind, Log
+from services.cli.control.kinds import RESOURCES, Filter, Kind
+from services.cli.control.logs import LOGS, Log
 from services.cli.control.options import as_json, connected, print_json
 
 if TYPE_CHECKING:

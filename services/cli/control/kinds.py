@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from services.cli.control.tables import Columns, Item, moment, percent
+from services.cli.control.tables import Columns, Item, field, moment, percent
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,22 +27,6 @@ class Kind:
     columns: Columns
     filters: tuple[Filter, ...] = ()
     deletable: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Log:
-    """What happened, newest first. ``path`` has ``{}`` where the argument goes.
-
-    An argument that is not in the path narrows the list, as a filter does.
-    """
-
-    name: str
-    about: str
-    path: tuple[str, ...]
-    argument: str
-    columns: Columns
-    filters: tuple[Filter, ...] = ()
-    nothing: str = ""
 
 
 def state_of(experiment: Item) -> str:
@@ -96,10 +80,6 @@ def _limits(name: str) -> Any:
     return shown
 
 
-def _get(name: str) -> Any:
-    return lambda item: item.get(name)
-
-
 _PREFIX = (Filter("prefix", "q", "Only those whose key begins with this."),)
 
 RESOURCES = {
@@ -109,7 +89,7 @@ RESOURCES = {
             "team",
             "teams",
             "who keys belong to, and what they may use together",
-            {"key": _get("key"), "label": _get("label"), "limits": _limits("limits")},
+            {"key": field("key"), "label": field("label"), "limits": _limits("limits")},
             filters=_PREFIX,
             deletable=True,
         ),
@@ -118,14 +98,14 @@ RESOURCES = {
             "endpoints",
             "provider deployments",
             {
-                "key": _get("key"),
-                "kind": _get("kind"),
-                "base URL": _get("base_url"),
-                "model": _get("model"),
-                "priority": _get("priority"),
-                "weight": _get("weight"),
+                "key": field("key"),
+                "kind": field("kind"),
+                "base URL": field("base_url"),
+                "model": field("model"),
+                "priority": field("priority"),
+                "weight": field("weight"),
                 "prices in / out": _prices,
-                "drained": _get("drained"),
+                "drained": field("drained"),
             },
             filters=_PREFIX,
         ),
@@ -134,9 +114,9 @@ RESOURCES = {
             "variants",
             "configurations to serve",
             {
-                "key": _get("key"),
-                "endpoints": _get("endpoints"),
-                "model": _get("model"),
+                "key": field("key"),
+                "endpoints": field("endpoints"),
+                "model": field("model"),
                 "system prompt": _prompt,
                 "parameters": lambda variant: [f"{k}={v}" for k, v in variant["parameters"].items()],
             },
@@ -147,13 +127,13 @@ RESOURCES = {
             "routes",
             "the names clients put in `model`, and who serves them",
             {
-                "key": _get("key"),
+                "key": field("key"),
                 "stable": lambda route: route["allocation"]["stable"],
                 "served by": _served,
-                "without a unit": _get("unit_fallback"),
+                "without a unit": field("unit_fallback"),
                 "limits": _limits("limits"),
                 "of each unit": _limits("unit_limits"),
-                "keeps content": _get("record_content"),
+                "keeps content": field("record_content"),
                 "frozen": lambda route: "; ".join(one["reason"] for one in route.get("freezes") or ()),
                 "version": lambda route: route["allocation"]["version"],
             },
@@ -164,14 +144,14 @@ RESOURCES = {
             "metrics",
             "what can be measured",
             {
-                "key": _get("key"),
-                "source": _get("source"),
-                "kind": _get("kind"),
-                "per": _get("per"),
-                "better": _get("better"),
-                "unit": _get("unit"),
-                "built in": _get("built_in"),
-                "description": _get("description"),
+                "key": field("key"),
+                "source": field("source"),
+                "kind": field("kind"),
+                "per": field("per"),
+                "better": field("better"),
+                "unit": field("unit"),
+                "built in": field("built_in"),
+                "description": field("description"),
             },
             filters=_PREFIX,
             deletable=True,
@@ -181,9 +161,9 @@ RESOURCES = {
             "experiments",
             "controlled changes, newest first",
             {
-                "key": _get("key"),
-                "kind": _get("kind"),
-                "route": _get("route"),
+                "key": field("key"),
+                "kind": field("kind"),
+                "route": field("route"),
                 "status": state_of,
                 "shares": shares_of,
                 "waiting for": awaited,
@@ -200,11 +180,11 @@ RESOURCES = {
             "keys",
             "what clients present to the gateway, and people to the control plane; never the keys themselves",
             {
-                "id": _get("key_id"),
-                "label": _get("label"),
-                "role": _get("role"),
-                "team": _get("team"),
-                "state": _get("state"),
+                "id": field("key_id"),
+                "label": field("label"),
+                "role": field("role"),
+                "team": field("team"),
+                "state": field("state"),
                 "routes": _routes_of,
                 "scopes": lambda key: key.get("scopes") or "",
                 "limits": _limits("limits"),
@@ -222,94 +202,12 @@ RESOURCES = {
             "webhooks",
             "who is told of decisions and changes",
             {
-                "key": _get("key"),
-                "url": _get("url"),
+                "key": field("key"),
+                "url": field("url"),
                 "events": lambda webhook: webhook["events"] or "all",
-                "enabled": _get("enabled"),
+                "enabled": field("enabled"),
             },
             deletable=True,
         ),
     )
 }
-
-DECISIONS: Columns = {
-    "decided": lambda one: moment(one["decided_at"]),
-    "action": _get("action"),
-    "variant": _get("variant"),
-    "next share": lambda one: percent(one["next_share"]),
-    "state": _get("state"),
-    "by": _get("actor"),
-    "because": _get("reason"),
-    "id": _get("decision_id"),
-}
-AUDIT: Columns = {
-    "at": lambda one: moment(one["at"]),
-    "actor": _get("actor"),
-    "action": _get("action"),
-    "subject": _get("subject"),
-    "reason": lambda one: one["reason"] or "",
-}
-ALLOCATIONS: Columns = {
-    "version": _get("version"),
-    "since": lambda one: moment(one["created_at"]),
-    "served by": lambda one: ", ".join(f"{key} {percent(share)}" for key, share in one["weights"].items()),
-    "by": _get("actor"),
-    "because": _get("reason"),
-}
-DELIVERIES: Columns = {
-    "created": lambda one: moment(one["created_at"]),
-    "event": _get("event"),
-    "state": _get("state"),
-    "tries": _get("tries"),
-    "last status": _get("last_status"),
-    "last error": lambda one: one["last_error"] or "",
-    "id": _get("delivery_id"),
-}
-
-LOGS = (
-    Log(
-        "decisions",
-        "what was decided, newest first: about one EXPERIMENT, or about all",
-        ("decisions",),
-        "experiment",
-        DECISIONS,
-        (
-            Filter("action", "action", "Only promote, advance or rollback."),
-            Filter("state", "state", "Only recorded, applied or dropped ones."),
-        ),
-        "nothing was decided yet",
-    ),
-    Log(
-        "audit",
-        "every change, newest first: of one SUBJECT, such as experiment/new-model, or of everything",
-        ("audit",),
-        "subject",
-        AUDIT,
-        (
-            Filter("actor", "actor", "Only by this actor."),
-            Filter("action", "action", "Only of this kind, such as create or start."),
-            Filter("since", "since", "Only from this time on, such as 2026-11-20T12:00Z."),
-            Filter("until", "until", "Only before this time."),
-        ),
-        "no changes yet",
-    ),
-    Log(
-        "allocations",
-        "how a ROUTE's traffic was split, newest first, with who changed it and why",
-        ("routes", "{}", "allocations"),
-        "route",
-        ALLOCATIONS,
-    ),
-    Log(
-        "deliveries",
-        "what was sent to a WEBHOOK, newest first, and what came of it",
-        ("webhooks", "{}", "deliveries"),
-        "webhook",
-        DELIVERIES,
-        (
-            Filter("state", "state", "Only waiting, delivered or failed ones."),
-            Filter("event", "event", "Only of this event."),
-        ),
-        "nothing was sent yet",
-    ),
-)

@@ -65,6 +65,11 @@ def print_heading(heading: str) -> None:
     console().print(f"\n{heading}", style="bold")
 
 
+def field(name: str) -> Callable[[Item], object]:
+    """Return what shows a field as it is."""
+    return lambda item: item.get(name)
+
+
 def text(value: object) -> str:
     """Return a value as a person reads it."""
     match value:

@@ -82,9 +82,7 @@ def _kept(document: Document, live: Mapping[str, Any]) -> Step:
 
 def _why_not(document: Document, live: Mapping[str, Any], fields: list[str]) -> str:
     if document.kind == "route":
-        return (
-            "a route keeps what it was created with, but for limits and recording; create another route"
-        )
+        return "a route keeps what it was created with, but for limits and recording; create another route"
     if "kind" in fields:
         return f"{document.key} is {live['kind']} already; give this experiment a key of its own"
     if "route" in fields:

@@ -60,6 +60,22 @@ async def test_a_route_begins_with_limits_if_an_admin_says_so(defined: Client, e
     assert (await newest_route(engine)).limits == Limits(tokens_per_minute=200_000)
 
 
+async def test_only_an_admin_has_contents_of_a_route_kept(defined: Client) -> None:
+    editor = (await defined.made("/v1/keys", {"label": "ed", "role": "editor"}))["key"]
+    headers = {"Authorization": f"Bearer {editor}"}
+    body = {"key": "kept", "stable": "old", "record_content": True}
+
+    refused = await defined.call("POST", "/v1/routes", json=body, headers=headers)
+    assert refused.status == 403
+    assert "having prompts and answers kept takes the role admin" in refused.body["detail"]
+    set_later = await defined.call(
+        "PUT", "/v1/routes/chat/recording", json={"record_content": True}, headers=headers
+    )
+    assert set_later.status == 403
+    assert (await defined.get("/v1/routes/chat")).body["record_content"] is False
+    assert (await defined.made("/v1/routes", body))["record_content"] is True
+
+
 async def test_a_route_cannot_be_called_as_an_address_is(defined: Client) -> None:
     answer = await defined.post("/v1/routes", {"key": "chat/limits", "stable": "old"})
     assert (answer.status, answer.body["errors"][0]["field"]) == (422, "key")

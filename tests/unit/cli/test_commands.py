@@ -11,7 +11,8 @@ from pydantic import SecretStr
 
 from services.api.app import create_app
 from services.api.settings import ApiSettings
-from services.cli.control.kinds import LOGS, RESOURCES
+from services.cli.control.kinds import RESOURCES
+from services.cli.control.logs import LOGS
 from services.cli.control.verbs import VERBS
 from services.cli.files.planning import REPLACEABLE
 from services.cli.main import main
