@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from services.api.limit_bodies import Bounds
 from services.api.schemas import Body, RouteKey
 from services.domain.configuration import UnitFallback
 
-Recorded = Annotated[
-    bool,
-    Field(description="Whether prompts and answers may be kept, in traces and by shadows"),
-]
+_RECORDED = Field(description="Whether prompts and answers may be kept, in traces and by shadows")
+Recorded = Annotated[bool, _RECORDED]
+
+
+def _or_false(recorded: bool | None) -> bool:
+    return bool(recorded)
 
 
 class NewRoute(Body):
@@ -27,7 +29,7 @@ class NewRoute(Body):
     )
     limits: Bounds = Field(default=None, description="Of all its requests together")
     unit_limits: Bounds = Field(default=None, description="Of each unit's requests")
-    record_content: Recorded = False
+    record_content: Annotated[bool | None, AfterValidator(_or_false), _RECORDED] = False
 
 
 class RouteRecordingBody(Body):

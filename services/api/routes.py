@@ -46,7 +46,7 @@ async def create_route(body: NewRoute, transaction: Creating) -> RouteView:
         actor=actor,
         limits=limits,
         unit_limits=unit_limits,
-        record_content=body.record_content,
+        record_content=bool(body.record_content),
     )
     await publish_route(connection, route.key)
     await audit.record(

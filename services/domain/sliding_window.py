@@ -107,9 +107,13 @@ class Window:
         if slot.number >= self.number - SPAN:
             self.requests += requests
             self.tokens += tokens
+        if slot.heard_requests > slot.requests or slot.heard_tokens > slot.tokens:
+            # What is given back, others take as soon as they hear of it: it is not ours to use unheard.
+            self.heard(slot, slot.heard_requests, slot.heard_tokens)
 
     def heard(self, slot: Slot, requests: int, tokens: int) -> None:
-        """Everybody knows that so much was used in one of this replica's slots."""
+        """Everybody knows that so much was used in one of this replica's slots, less what was given back."""
+        requests, tokens = min(requests, slot.requests), min(tokens, slot.tokens)
         if slot.number >= self.number - SPAN:
             self.heard_requests += requests - slot.heard_requests
             self.heard_tokens += tokens - slot.heard_tokens

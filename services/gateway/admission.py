@@ -37,7 +37,8 @@ def authenticate(
     credential = credentials.get(key_hash)
     if credential is None or not hmac.compare_digest(credential.key_hash, key_hash):
         raise Unauthorized(
-            "this API key is not known here; ask for one with POST /v1/keys on the control api"
+            "this API key is not known here, where keys of the role client are; ask for one with POST "
+            "/v1/keys on the control api"
         )
     if credential.revoked:
         raise Unauthorized(f"the API key {credential.key_id} was revoked; ask for a new one")

@@ -143,7 +143,7 @@ async def serve(
     feedback = compose_feedback(settings, kafka, store, secrets, place)
     ways = ways_for_shadows(settings, kafka, PooledUpstream())
     watching = compose_watching(os.environ, access_log=settings.access_log)
-    limiter = compose_limiter(settings, kafka)
+    limiter = compose_limiter(settings, kafka, lambda: store.view.lasting)
     parts = compose(
         settings,
         store,

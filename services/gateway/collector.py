@@ -13,7 +13,7 @@ from services.gateway.exposition import Family, Figures
 from services.gateway.feedback_page import FeedbackPage
 from services.gateway.health import EndpointHealth, HealthBook
 from services.gateway.leases import blind_experiments
-from services.gateway.limit_figures import add_limits
+from services.gateway.limit_figures import add_budgets, add_limits
 from services.gateway.limiting.limiter import Limiter
 from services.gateway.metrics import Metrics
 from services.gateway.outcomes import OutcomePublisher
@@ -71,6 +71,7 @@ class Collector:
         self._mirrored(figures)
         if self._limiter is not None:
             add_limits(figures, self._limiter)
+            add_budgets(figures, self._limiter, self._store.view, self._clock())
         self._configuration(figures)
         self._exports(figures)
         add_process(figures)

@@ -27,9 +27,10 @@ from services.gateway.forcing import HEADER as FORCE_HEADER
 from services.gateway.forcing import force
 from services.gateway.inbound.heads import JSON
 from services.gateway.inbound.turn import Answer, Turn
+from services.gateway.limiting.heads import without_limits
 from services.gateway.limiting.ledger import Reservation
 from services.gateway.limiting.limiter import Limiter
-from services.gateway.limiting.refusals import LimitReached, without_limits
+from services.gateway.limiting.refusals import LimitReached
 from services.gateway.rejections import NotReady, body_of
 from services.gateway.request_ids import answer_lines, given_id, upstream_line
 from services.gateway.shadow import Shadows

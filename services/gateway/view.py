@@ -18,7 +18,7 @@ from services.domain.configuration import (
 )
 from services.gateway.ab_test import prepare
 from services.gateway.choices import Choices
-from services.gateway.limiting.plans import Plan, has_limits, plan_of
+from services.gateway.limiting.plans import Plan, has_limits, plan_of, scope_of
 from services.gateway.overrides import Overrides
 from services.gateway.shadow_copies import ServedShadow
 
@@ -50,6 +50,8 @@ class ConfigView:
         self.installation: InstallationConfig | None = None
         self.limited = False
         """Whether anything has limits."""
+        self.lasting: set[int] = set()
+        """The numbers of keys, teams and routes that have, or had, limits."""
         self._limited: set[str] = set()
         self._plans: dict[tuple[str, str], Plan | None] = {}
         for state in states:
@@ -63,6 +65,10 @@ class ConfigView:
             return
         self.states[key] = state
         self._note_limits(key, limited=has_limits(state))
+        if isinstance(state, (CredentialConfig, TeamConfig, RouteConfig)):
+            scope = scope_of(state)
+            if scope is not None:
+                self.lasting.add(scope.number)
         match state:
             case RouteConfig():
                 self.routes[state.key] = ServedRoute(state)

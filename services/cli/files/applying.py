@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,7 +11,7 @@ from services.cli.control.client import Answer, Api, address
 from services.cli.control.refusals import KeyRefused, Refused
 from services.cli.files import definitions
 from services.cli.files.documents import Document, Fault
-from services.cli.files.planning import SETTINGS, Step, step_for
+from services.cli.files.planning import SETTINGS, Step, step_for, wanted
 
 Outcome = Literal[
     "created", "replaced", "unchanged", "started", "created and started", "replaced and started", "refused"
@@ -24,6 +25,8 @@ _DONE: dict[tuple[str, bool], Outcome] = {
     ("keep", False): "unchanged",
     ("keep", True): "started",
 }
+
+_FORBIDDEN = 403
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,28 +72,45 @@ def _attempt(api: Api, document: Document, act: Any) -> Applied:
 
 
 def _carry_out(api: Api, document: Document, step: Step, live: Answer | None) -> tuple[Fault, ...]:
+    called = f"{document.kind} {document.key}"
     if step.action == "create":
-        api.post(address(f"{document.kind}s"), document.body)
+        with _named(f"creating {called}"):
+            api.post(address(f"{document.kind}s"), document.body)
     if step.action == "replace" and live is not None:
         etag = live.etag
-        for path, body in _replacements(document, step):
-            etag = api.put(path, body, if_match=etag).etag
+        for part, path, body in _replacements(document, step, live.body):
+            with _named(f"{part} {called}"):
+                etag = api.put(path, body, if_match=etag).etag
     if step.start:
-        api.post(address("experiments", document.key, "start"), {"reason": f"start: true in {document.file}"})
+        reason = f"start: true in {document.file}"
+        with _named(f"starting {called}"):
+            api.post(address("experiments", document.key, "start"), {"reason": reason})
     return ()
 
 
-def _replacements(document: Document, step: Step) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield where a definition is replaced, and what is sent there. Of a route, only its settings are."""
+@contextmanager
+def _named(what: str) -> Iterator[None]:
+    """Say of a step that the key may not take which one it was: the others may be done."""
+    try:
+        yield
+    except Refused as refused:
+        if refused.status != _FORBIDDEN:
+            raise
+        raise Refused(refused.status, f"{what}: {refused.detail}") from refused
+
+
+def _replacements(document: Document, step: Step, live: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield what is replaced, where, and what is sent there. Of a route, only its settings are."""
     if document.kind == "route":
-        route = definitions.whole("route", document.body)
+        route = definitions.whole("route", wanted(document, live))
         for setting in step.settings:
-            yield address("routes", document.key, setting), {name: route[name] for name in SETTINGS[setting]}
+            body = {name: route[name] for name in SETTINGS[setting]}
+            yield f"the {setting} of", address("routes", document.key, setting), body
         return
     # What is drafted has its key; of anything else the address says it.
     drafted = document.kind == "experiment"
     body = {name: value for name, value in document.body.items() if drafted or name != "key"}
-    yield address(f"{document.kind}s", document.key), body
+    yield "replacing", address(f"{document.kind}s", document.key), body
 
 
 def _rehearsed(_api: Api, _document: Document, _step: Step, _live: Answer | None) -> tuple[Fault, ...]:

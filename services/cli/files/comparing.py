@@ -9,7 +9,7 @@ from typing import Any
 from services.cli.control.client import Api, address
 from services.cli.files import definitions
 from services.cli.files.documents import Document
-from services.cli.files.planning import differing
+from services.cli.files.planning import differing, wanted
 from services.cli.files.yaml_writing import as_yaml
 
 
@@ -24,13 +24,13 @@ def differences(api: Api, documents: Iterable[Document]) -> Iterator[str]:
 
 def unified(document: Document, live: Any | None) -> str:
     """Return what would change, from what is there to what the document says; empty where nothing would."""
-    wanted = definitions.concise(document.kind, document.body)
+    asked_for = definitions.concise(document.kind, wanted(document, live))
     present = None if live is None else _present(document, live)
     if live is not None and not differing(document, live):
         return ""
     lines = difflib.unified_diff(
         [] if present is None else as_yaml({document.kind: present}).splitlines(keepends=True),
-        as_yaml({document.kind: wanted}).splitlines(keepends=True),
+        as_yaml({document.kind: asked_for}).splitlines(keepends=True),
         fromfile="/dev/null" if present is None else f"live/{document.name}",
         tofile=f"{document.file}:{document.line}",
     )

@@ -16,6 +16,8 @@ REPLACEABLE = frozenset({"team", "endpoint", "variant", "metric", "webhook", "ex
 their settings."""
 SETTINGS = {"limits": ("limits", "unit_limits"), "recording": ("record_content",)}
 """What can be set of a route: the end of an address, and the fields that are replaced there together."""
+_KEPT = tuple(name for names in SETTINGS.values() for name in names)
+"""Of a route, what stays as it is where a file says nothing of it: admins set it without files as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ def step_for(document: Document, live: Mapping[str, Any] | None) -> Step:
 
 def _is_replaceable(document: Document, live: Mapping[str, Any], fields: list[str]) -> bool:
     if document.kind == "route":
-        return {name for names in SETTINGS.values() for name in names}.issuperset(fields)
+        return set(_KEPT).issuperset(fields)
     if document.kind == "experiment":
         return live["status"] == "draft" and not {"route", "kind"}.intersection(fields)
     return document.kind in REPLACEABLE
@@ -58,13 +60,20 @@ def _settings(fields: list[str]) -> tuple[str, ...]:
     return tuple(setting for setting, names in SETTINGS.items() if not set(names).isdisjoint(fields))
 
 
+def wanted(document: Document, live: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Return the body that the document asks for, with what it leaves as it is."""
+    if document.kind != "route" or live is None:
+        return document.body
+    return {name: live[name] for name in _KEPT if name in live} | dict(document.body)
+
+
 def differing(document: Document, live: Mapping[str, Any]) -> list[str]:
     """Return the fields in which the document is not what is there.
 
     ``stable`` of a route says which variant serves it at first: experiments change it later, and files never.
     """
     defined = definitions.whole(document.kind, definitions.defined_by(document.kind, live))
-    fields = definitions.differing(definitions.whole(document.kind, document.body), defined)
+    fields = definitions.differing(definitions.whole(document.kind, wanted(document, live)), defined)
     return [name for name in fields if (document.kind, name) != ("route", "stable")]
 
 

@@ -56,6 +56,8 @@ class Beats:
         self._beaten_at = float("-inf")
         self._heard_sent_ms: int | None = None
         self._under_way: dict[int, list[Told]] = {}
+        self._unanswered: list[tuple[int, Told]] = []
+        """By the offsets at which we heard it; not everybody is known to have heard it too."""
         self._early: list[tuple[Beat, int, int]] = []
         self._unsaved: list[tuple[Meter, Day]] = []
         self._seen = -1
@@ -69,7 +71,7 @@ class Beats:
         """Say whether it is time for a beat."""
         since = now - self._beaten_at
         ledger = self._ledger
-        if self.called or any(claim.beat is None for claim in ledger.claims):
+        if self.called or any(claim.beat is None for claim in ledger.docket.claims):
             return True
         busy = bool(ledger.changed) and ledger.standing.replicas > 1
         return since >= (BEAT_SECONDS if busy else ALONE_SECONDS)
@@ -96,10 +98,10 @@ class Beats:
 
     def _tell_claims(self) -> bool:
         """The beat that is made tells all claims that are new; return whether the others must answer it."""
-        new = [claim for claim in self._ledger.claims if claim.beat is None]
+        new = [claim for claim in self._ledger.docket.claims if claim.beat is None]
         for claim in new:
             claim.beat = self._sequence
-        return bool(new) and self._ledger.needs_answers()
+        return bool(new) and self._ledger.docket.needs_answers()
 
     def lost(self, sequence: int) -> None:
         """Nobody knows whether a beat arrived: what it said is told again."""
@@ -109,7 +111,7 @@ class Beats:
                     slot.waiting = True
                     told.meter.waiting.append(slot)
             self._ledger.note_changed(told.meter)
-        for claim in self._ledger.claims:
+        for claim in self._ledger.docket.claims:
             if claim.beat == sequence:
                 claim.beat = None
 
@@ -155,7 +157,7 @@ class Beats:
             peer.forget_in_flight()
         if beat.asks and peer.heard_at >= now - SILENT_SECONDS:
             self.called = True
-        self._decide_answered(now)
+        self._note_answers(now)
 
     def hear_own(
         self, sequence: int, sent_ms: int, offset: int, appended_ms: int, now: float, today: int
@@ -166,19 +168,26 @@ class Beats:
         self._heard_sent_ms = max(sent_ms, self._heard_sent_ms or 0)
         for number in [number for number in self._under_way if number <= sequence]:
             for told in self._under_way.pop(number):
-                self._note_heard(told)
+                self._unanswered.append((offset, told))
         early, self._early = self._early, []
         for beat, place, then in early:
             self.hear(beat, place, then, now, today)
         self.tick(now, today)
-        if self._ledger.claims:
-            self._ledger.hear_claims(sequence, offset)
-            self._decide_answered(now)
+        if self._ledger.docket.claims:
+            self._ledger.docket.hear(sequence, offset)
+        self._note_answers(now)
 
-    def _decide_answered(self, now: float) -> None:
-        if self._ledger.claims:
-            seen = min((peer.seen for peer in self.peers.alive(now)), default=self._seen)
-            self._ledger.decide_answered(seen)
+    def _note_answers(self, now: float) -> None:
+        """What all others have heard is heard, and what they admitted without knowing of it is known."""
+        seen = min((peer.seen for peer in self.peers.alive(now)), default=self._seen)
+        self._note_heard_until(seen)
+        if self._ledger.docket.claims:
+            self._ledger.docket.decide_answered(seen)
+
+    def _note_heard_until(self, offset: int) -> None:
+        unanswered = self._unanswered
+        while unanswered and unanswered[0][0] <= offset:
+            self._note_heard(unanswered.pop(0)[1])
 
     def hear_total(self, total: DayTotal, today: int) -> None:
         """A day's total of another replica, alive or not."""
@@ -192,6 +201,8 @@ class Beats:
         together = heard is not None and now - heard / 1000 <= STALE_SECONDS
         if not together:
             if standing.together:
+                # Nobody will answer, and the parts of what is left are reckoned from what was heard.
+                self._note_heard_until(self._seen)
                 standing.set(standing.replicas, standing.rank, together=False)
             return
         was_apart = not standing.together

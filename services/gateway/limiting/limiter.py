@@ -15,7 +15,8 @@ from services.domain.token_estimate import Streamed
 from services.gateway.body import RequestBody
 from services.gateway.cost import cost_nanos
 from services.gateway.limiting.estimates import cost_of
-from services.gateway.limiting.ledger import DAY_SECONDS, Ledger, Reservation
+from services.gateway.limiting.judging import DAY_SECONDS
+from services.gateway.limiting.ledger import Ledger, Reservation
 from services.gateway.limiting.plans import Plan
 from services.gateway.limiting.refusals import LimitReached
 from services.gateway.limiting.sharing import Sharing
@@ -97,7 +98,7 @@ class Limiter:
         loop = asyncio.get_running_loop()
         decided: asyncio.Future[None] = loop.create_future()
         claim.on_decided = partial(_wake, decided)
-        late = loop.call_later(CLAIM_SECONDS, ledger.give_up, claim)
+        late = loop.call_later(CLAIM_SECONDS, ledger.docket.give_up, claim)
         self.sharing.wake()
         try:
             await decided
@@ -107,7 +108,7 @@ class Limiter:
         finally:
             late.cancel()
         if not claim.granted:
-            raise ledger.refusal_of(claim, self._clock(), self._wall() / DAY_SECONDS)
+            raise ledger.judge.refusal_of(claim, self._clock(), self._wall() / DAY_SECONDS)
 
 
 def _wake(waiting: asyncio.Future[None]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Set
 from itertools import islice
 
 from services.domain.sliding_window import Slot, Window
@@ -93,20 +94,30 @@ class Meter(Window):
 
 
 class Meters:
-    """All meters by scope. Idle ones are dropped; beyond ``most`` the oldest are, idle or not."""
+    """All meters by scope. Idle ones are dropped; of units beyond ``most`` the oldest are, idle or not.
 
-    def __init__(self, most: int) -> None:
+    ``lasting`` returns the scopes of keys, teams and routes. They are as many as are configured, while
+    anybody may name ever new units; so whatever is not among them may go.
+    """
+
+    def __init__(self, most: int, lasting: Callable[[], Set[int]] = frozenset) -> None:
         self.by_scope: dict[int, Meter] = {}
         self.evicted = 0
         """Meters that were dropped while they held something, because there were too many."""
+        self._lasting = lasting
         self._most = most
+        self._passing: dict[int, Meter] = {}
+        """Those that may go, the oldest first."""
         self._to_look_at: list[int] = []
 
     def begin(self, scope: int, number: int) -> Meter:
         """Return a new meter."""
-        if len(self.by_scope) >= self._most:
-            self._make_room()
-        meter = self.by_scope[scope] = Meter(scope, number)
+        meter = Meter(scope, number)
+        if scope not in self._lasting():
+            if len(self._passing) >= self._most:
+                self._make_room()
+            self._passing[scope] = meter
+        self.by_scope[scope] = meter
         return meter
 
     def sweep(self, number: int, day: int, share: float) -> None:
@@ -118,15 +129,21 @@ class Meters:
             meter = self.by_scope.get(scope)
             if meter is not None and meter.idle(number, day):
                 del self.by_scope[scope]
+                self._passing.pop(scope, None)
 
     def _make_room(self) -> None:
-        oldest = list(islice(self.by_scope.items(), SECOND_CHANCES))
+        passing, lasting = self._passing, self._lasting()
+        oldest = list(islice(passing.items(), SECOND_CHANCES))
         for scope, meter in oldest:
+            if scope in lasting:
+                # It was heard of before it was configured here.
+                del passing[scope]
+                return
             if not (meter.in_flight or meter.day):
                 break
             # Once more to the end of the line.
-            self.by_scope[scope] = self.by_scope.pop(scope)
+            passing[scope] = passing.pop(scope)
         else:
             scope = oldest[0][0]
-        del self.by_scope[scope]
+        del passing[scope], self.by_scope[scope]
         self.evicted += 1

@@ -85,19 +85,26 @@ def plan_of(
     endpoints: Mapping[str, EndpointConfig],
 ) -> Plan | None:
     """Return the limits of a key on a route; None where there are none."""
-    scopes = []
-    if _bind(credential.limits):
-        scopes.append(Scope("key", credential.key_id, credential.limits))
     team = None if credential.team is None else teams.get(credential.team)
-    if team is not None and _bind(team.limits):
-        scopes.append(Scope("team", team.key, team.limits))
-    if _bind(route.limits):
-        scopes.append(Scope("route", route.key, route.limits))
+    scopes = [scope for one in (credential, team, route) if (scope := scope_of(one)) is not None]
     unit = Scope("unit", route.key, route.unit_limits) if _bind(route.unit_limits) else None
     if not scopes and unit is None:
         return None
     caps = tuple({_cap(variant.parameters) for variant in route.variants.values()})
     return Plan(tuple(scopes), unit, caps, _dearest(route, endpoints))
+
+
+def scope_of(state: CredentialConfig | TeamConfig | RouteConfig | None) -> Scope | None:
+    """Return the scope of a key, a team or a route itself; None where it has no limits."""
+    if state is None or not _bind(state.limits):
+        return None
+    match state:
+        case CredentialConfig():
+            return Scope("key", state.key_id, state.limits)
+        case TeamConfig():
+            return Scope("team", state.key, state.limits)
+        case RouteConfig():
+            return Scope("route", state.key, state.limits)
 
 
 def has_limits(state: object) -> bool:

@@ -1,4 +1,4 @@
-"""429 and its headers, as clients of OpenAI know them.
+"""429, as clients of OpenAI know it: what is said, and which lines go with it.
 
 HeadgateError (services.domain.errors)
 ├── RateLimited     429  a limit is used up for now: code rate_limit_exceeded, Retry-After says when
@@ -8,12 +8,11 @@ HeadgateError (services.domain.errors)
 
 from __future__ import annotations
 
-import re
 from math import ceil
 from typing import Literal
 
 from services.domain.errors import HeadgateError
-from services.domain.sliding_window import WINDOW_SECONDS
+from services.gateway.limiting.heads import WHOLE_WINDOW, lines_of
 from services.gateway.limiting.plans import Scope
 
 Quantity = Literal[
@@ -28,6 +27,7 @@ _UNITS: dict[Quantity, str] = {
     "tokens_per_day": "tokens a day (UTC)",
     "dollars_per_day": "dollars a day (UTC)",
 }
+_ONE = {quantity: text.replace("s ", " ", 1) for quantity, text in _UNITS.items()}
 
 
 class LimitReached(HeadgateError):
@@ -67,8 +67,9 @@ def never_fits(scope: Scope, quantity: Quantity, cost: int, limit: int) -> Never
     """Return the error for a request that no waiting would help."""
     return NeverFits(
         f"{_whose(scope)} may use {_amount(quantity, limit)}, and this request alone may take "
-        f"{_amount(quantity, cost).partition(' ')[0]} by its size and its token cap: it never fits. "
-        "Send a shorter prompt or a smaller max_tokens, or ask for a higher limit",
+        f"{_amount(quantity, cost).partition(' ')[0]} by the size of its prompt and its max_tokens "
+        "(a default, where it has none): it never fits. Set a smaller max_tokens, send a shorter prompt, or "
+        "ask for a higher limit",
         scope,
         quantity,
     )
@@ -100,41 +101,6 @@ def refused(
     return error
 
 
-def without_limits(lines: bytes) -> bytes:
-    """Return a provider's lines without those about its own limits."""
-    return _limit_lines(b"", lines) if b"x-ratelimit-" in lines else lines
-
-
-def lines_of(kind: str, limit: int, left: int, reset: bytes) -> bytes:
-    """Return the three lines about requests or tokens."""
-    of = kind.encode()
-    return b"x-ratelimit-limit-%b: %d\r\nx-ratelimit-remaining-%b: %d\r\nx-ratelimit-reset-%b: %b\r\n" % (
-        of,
-        limit,
-        of,
-        left,
-        of,
-        reset,
-    )
-
-
-def duration(seconds: float) -> bytes:
-    """Return a duration as OpenAI spells it: ``120ms``, ``1.5s``, ``6m0s``, ``1h2m3s``; never too short."""
-    milliseconds = ceil(seconds * 1000)
-    if milliseconds < 1000:
-        return b"%dms" % milliseconds
-    if milliseconds < 60_000:
-        return f"{milliseconds / 1000:g}s".encode()
-    whole = ceil(milliseconds / 1000)
-    hours, minutes = whole // 3600, whole // 60 % 60
-    text = f"{minutes}m{whole % 60}s"
-    return (f"{hours}h{text}" if hours else text).encode()
-
-
-_limit_lines = re.compile(rb"^x-ratelimit-[^\r\n]*\r\n", re.MULTILINE).sub
-WHOLE_WINDOW = duration(WINDOW_SECONDS)
-
-
 def _fields(quantity: Quantity, limit: int, left: int, wait_seconds: float, apart: int) -> bytes:
     fields = b"retry-after: %d\r\nretry-after-ms: %d\r\n" % (
         max(1, ceil(wait_seconds)),
@@ -157,7 +123,7 @@ def _whose(scope: Scope) -> str:
 
 def _amount(quantity: Quantity, amount: int) -> str:
     number = f"{amount / 1e9:,.4g}" if quantity == "dollars_per_day" else f"{amount:,}"
-    return f"{number} {_UNITS[quantity]}"
+    return f"{number} {_UNITS[quantity]}" if number != "1" else f"1 {_ONE[quantity]}"
 
 
 def _seconds(seconds: float) -> str:

@@ -12,7 +12,8 @@ from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
 
 from services.gateway.limiting.beats import BEAT_SECONDS, Beats
-from services.gateway.limiting.ledger import DAY_SECONDS, Ledger
+from services.gateway.limiting.judging import DAY_SECONDS
+from services.gateway.limiting.ledger import Ledger
 from services.messaging.consumer import follow
 from services.messaging.consumption_codec import (
     BEATS,
@@ -208,7 +209,7 @@ class Sharing:
             self._beats.lost(beat.sequence)
             self._rest_until = self._clock() + AFTER_FAILURE_SECONDS
         else:
-            if self._ledger.claims or self._beats.called:
+            if self._ledger.docket.claims or self._beats.called:
                 self.wake()
 
     async def _save(self) -> None:

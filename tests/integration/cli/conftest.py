@@ -32,8 +32,10 @@ async def client(engine: AsyncEngine) -> AsyncIterator[Client]:
 def headgate(client: Client) -> Headgate:
     """Runs a command in a thread, while the control plane serves; ends with 0 unless it is said otherwise."""
 
-    async def run(*arguments: str, exit_code: int = 0, stdin: str | None = None) -> Result:
-        environment = {"HEADGATE_API_URL": client.url, "HEADGATE_ADMIN_KEY": ADMIN_KEY}
+    async def run(
+        *arguments: str, exit_code: int = 0, stdin: str | None = None, key: str = ADMIN_KEY
+    ) -> Result:
+        environment = {"HEADGATE_API_URL": client.url, "HEADGATE_ADMIN_KEY": key}
         result = await asyncio.to_thread(
             CliRunner().invoke, main, list(arguments), input=stdin, env=environment
         )

@@ -181,9 +181,9 @@ async def test_what_takes_part_in_a_running_experiment_is_not_replaced(
 async def test_limits_follow_the_file(headgate: Headgate, client: Client, file: File) -> None:
     await headgate("apply", "-f", str(file))
     file.write(
-        EVERYTHING.replace("unit_limits: {requests_per_minute: 30}", "limits: {concurrency: 9}").replace(
-            "{dollars_per_day: 20}", "{}"
-        )
+        EVERYTHING.replace(
+            "unit_limits: {requests_per_minute: 30}", "limits: {concurrency: 9}\n  unit_limits: null"
+        ).replace("{dollars_per_day: 20}", "{}")
     )
     done = outcomes((await headgate("apply", "-f", str(file))).stdout)
 
@@ -197,10 +197,10 @@ async def test_limits_follow_the_file(headgate: Headgate, client: Client, file: 
 
 
 async def test_what_may_be_kept_follows_the_file(headgate: Headgate, client: Client, file: File) -> None:
-    """With the limits beside it, and back again where the file says nothing of it any more."""
+    """With the limits beside it, and back again where the file says so."""
     await headgate("apply", "-f", str(file))
     limited = "  unit_limits: {requests_per_minute: 30}\n"
-    file.write(EVERYTHING.replace(limited, "  record_content: true\n"))
+    file.write(EVERYTHING.replace(limited, "  unit_limits: null\n  record_content: true\n"))
     done = outcomes((await headgate("apply", "-f", str(file))).stdout)
 
     assert done["route/chat/main"] == "replaced (unit_limits, record_content changed)"
@@ -209,10 +209,61 @@ async def test_what_may_be_kept_follows_the_file(headgate: Headgate, client: Cli
     head, _, row = (await headgate("get", "routes")).stdout.splitlines()
     assert row[head.index("keeps content") :].startswith("yes")
 
-    file.write(EVERYTHING.replace(limited, ""))
+    file.write(EVERYTHING.replace(limited, "  record_content: null\n"))
     done = outcomes((await headgate("apply", "-f", str(file))).stdout)
     assert done["route/chat/main"] == "replaced (record_content changed)"
     assert (await client.get("/v1/routes/chat/main")).body["record_content"] is False
+
+
+async def test_what_a_file_leaves_out_of_a_route_stays(
+    headgate: Headgate, client: Client, file: File
+) -> None:
+    """What an admin sets goes on beside the file of a team; of what is replaced together, each by itself."""
+    await headgate("apply", "-f", str(file))
+    limits = {"limits": {"tokens_per_minute": 500}, "unit_limits": {"concurrency": 2}}
+    await client.put("/v1/routes/chat/main/limits", limits)
+    await client.put("/v1/routes/chat/main/recording", {"record_content": True})
+    limited = "  unit_limits: {requests_per_minute: 30}\n"
+    file.write(EVERYTHING.replace(limited, ""))
+    made = await changes(client)
+    assert (await headgate("diff", "-f", str(file))).stdout == ""
+    assert outcomes((await headgate("apply", "-f", str(file))).stdout)["route/chat/main"] == "unchanged"
+    assert await changes(client) == made
+
+    file.write(EVERYTHING)
+    shown = (await headgate("diff", "-f", str(file), exit_code=1)).stdout.splitlines()
+    changed = [line for line in shown if line[0] in "+-" and line[:3] not in ("+++", "---")]
+    assert changed == ["-    concurrency: 2", "+    requests_per_minute: 30"]
+    rehearsed = await headgate("apply", "--dry-run", "-f", str(file))
+    assert outcomes(rehearsed.stdout)["route/chat/main"] == "would be replaced (unit_limits changed)"
+    await headgate("apply", "-f", str(file))
+    route = yaml.safe_load((await headgate("export", "route", "chat/main")).stdout)["route"]
+    assert (route["limits"], route["unit_limits"], route["record_content"]) == (
+        {"tokens_per_minute": 500},
+        {"requests_per_minute": 30},
+        True,
+    )
+
+
+async def test_an_editors_pipeline_applies_what_an_admin_limited(
+    headgate: Headgate, client: Client, file: File
+) -> None:
+    """And where a file would change that, the refusal says which step it is."""
+    await headgate("apply", "-f", str(file))
+    made = await client.made("/v1/keys", {"label": "ci", "role": "editor"})
+    limited = "  unit_limits: {requests_per_minute: 30}\n"
+    file.write(EVERYTHING.replace(limited, "").replace("gpt-new", "gpt-newer"))
+    done = outcomes((await headgate("apply", "-f", str(file), key=made["key"])).stdout)
+    assert done.pop("variant/new") == "replaced (model changed)"
+    assert set(done.values()) == {"unchanged"}
+
+    file.write(EVERYTHING.replace(limited, "  unit_limits: null\n  record_content: true\n"))
+    said = await headgate("apply", "-f", str(file), key=made["key"], exit_code=1)
+    assert outcomes(said.stdout)["route/chat/main"] == "refused"
+    assert "route: the limits of route chat/main: this takes the role admin, and " in said.stderr
+    assert outcomes(said.stdout)["variant/new"] == "replaced (model changed)", "the others are done"
+    route = (await client.get("/v1/routes/chat/main")).body
+    assert route["unit_limits"]["requests_per_minute"] == 30
 
 
 async def test_a_draft_is_replaced_and_started(headgate: Headgate, client: Client, file: File) -> None:

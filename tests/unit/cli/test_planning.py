@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.cli.files import definitions
 from services.cli.files.comparing import unified
 from services.cli.files.documents import Document, parse
-from services.cli.files.planning import Step, step_for
+from services.cli.files.planning import Step, step_for, wanted
 from services.cli.files.yaml_writing import as_yaml
 
 VARIANT = {"key": "new", "endpoints": ["openai"], "model": "m"}
@@ -87,6 +88,27 @@ def test_of_a_route_only_the_settings_that_differ_are_replaced() -> None:
     assert (both.action, both.settings) == ("replace", ("limits", "recording"))
     more = step_for(document("route", ROUTE | limits | {"unit_fallback": "reject"}), SHOWN_ROUTE)
     assert (more.action, more.field) == ("refuse", "unit_fallback")
+
+
+LIMITED_ROUTE = SHOWN_ROUTE | {
+    "limits": {"concurrency": 9},
+    "unit_limits": {"requests_per_minute": 30},
+    "record_content": True,
+}
+
+
+def test_what_a_route_leaves_out_stays_and_null_removes() -> None:
+    assert step_for(document("route", ROUTE), LIMITED_ROUTE) == Step("keep")
+    assert unified(document("route", ROUTE), LIMITED_ROUTE) == ""
+    without = document("route", ROUTE | {"limits": None, "record_content": None})
+    step = step_for(without, LIMITED_ROUTE)
+    assert (step.action, step.settings) == ("replace", ("limits", "recording"))
+    body = definitions.whole("route", wanted(without, LIMITED_ROUTE))
+    assert (body["limits"], body["record_content"]) == (None, False)
+    assert body["unit_limits"]["requests_per_minute"] == 30
+    removed = [line for line in unified(without, LIMITED_ROUTE).splitlines()[2:] if line[0] in "+-"]
+    assert removed == ["-  limits:", "-    concurrency: 9", "-  record_content: true"]
+    assert step_for(without, SHOWN_ROUTE) == Step("keep")
 
 
 def test_a_draft_is_replaced_and_then_started_where_that_is_asked_for() -> None:

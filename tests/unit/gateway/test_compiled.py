@@ -64,6 +64,21 @@ def test_nothing_uncompiled_inherits_from_what_is_compiled() -> None:
     assert heirs == set()
 
 
+def test_nothing_compiled_inherits_from_what_is_not() -> None:
+    """Its attributes of the class would be those of the other: errors would be answered with 500."""
+    modules = {_name(path): _parsed(path) for path in (ROOT / "services").rglob("*.py")}
+    listed = {_name(path) for path in COMPILED}
+    bases = {
+        f"{name}.{one.name}": _imported(modules[name]).get(ast.unparse(base), "")
+        for name in listed
+        for one in _classes(modules[name])
+        for base in one.bases
+    }
+    assert bases["services.gateway.limiting.meters.Meter"] == "services.domain.sliding_window.Window"
+    elsewhere = modules.keys() - listed
+    assert {heir for heir, base in bases.items() if base.rpartition(".")[0] in elsewhere} == set()
+
+
 def _name(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts)
 

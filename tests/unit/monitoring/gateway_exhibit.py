@@ -8,8 +8,9 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
-from services.domain.configuration import EndpointConfig
+from services.domain.configuration import EndpointConfig, TeamConfig
 from services.domain.events import Attempt, Outcome, UnitSource
+from services.domain.limits import Limits
 from services.domain.status import OutcomeStatus
 from services.gateway.collector import Collector
 from services.gateway.exposition import render
@@ -50,10 +51,11 @@ def _store() -> Any:
     view.endpoints["east"] = EndpointConfig(
         version=(1, 1), key="east", endpoint_kind="openai", base_url="http://east"
     )
+    view.teams["web"] = TeamConfig(version=(1, 1), key="web", limits=Limits(dollars_per_day=5.0))
     test = SimpleNamespace(
         covariate_header="x-spend", unreadable_covariates=1, config=SimpleNamespace(key="prompt")
     )
-    config = SimpleNamespace(experiment=None, test=None)
+    config = SimpleNamespace(experiment=None, test=None, limits=None)
     view.routes["chat"] = SimpleNamespace(test=test, config=config)  # type: ignore[assignment]
     return SimpleNamespace(view=view, ready=True, age_seconds=1.5)
 

@@ -185,16 +185,16 @@ class Replica:
             if claim.granted:
                 self.admitted.append(asked_at)
             else:
-                self.refused.append(self.ledger.refusal_of(claim, self.clock, TODAY + 0.5))
+                self.refused.append(self.ledger.judge.refusal_of(claim, self.clock, TODAY + 0.5))
 
         claim.on_decided = decided
-        self.world.after(CLAIM_SECONDS, lambda: self.ledger.give_up(claim))
+        self.world.after(CLAIM_SECONDS, lambda: self.ledger.docket.give_up(claim))
         self._beat_if_due()
         return held
 
     def go_on(self) -> None:
         """The last beat is acknowledged."""
-        if self.alive and (self.ledger.claims or self.beats.called):
+        if self.alive and (self.ledger.docket.claims or self.beats.called):
             self._beat_if_due()
 
     def _turn(self) -> None:

@@ -21,6 +21,7 @@ from services.domain.escrow import Standing
 from services.domain.limits import Limits
 from services.gateway.body import open_body
 from services.gateway.limiting.estimates import Cost, cost_of
+from services.gateway.limiting.heads import duration, without_limits
 from services.gateway.limiting.ledger import Ledger, Reservation
 from services.gateway.limiting.plans import Plan, Scope, plan_of
 from services.gateway.limiting.refusals import (
@@ -28,10 +29,9 @@ from services.gateway.limiting.refusals import (
     NeverFits,
     QuotaExhausted,
     RateLimited,
-    duration,
-    without_limits,
 )
 from services.gateway.surfaces import CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES, Call, Surface
+from services.gateway.view import ConfigView
 
 DAY = 20_000.75
 EVERYTHING = Limits(
@@ -130,6 +130,17 @@ def test_a_refusal_says_what_and_holds_nothing(limits: Limits, error: type, word
     assert (b"x-should-retry: false" in refused.value.fields) == (error is QuotaExhausted)
 
 
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [(Limits(concurrency=1), "may use 1 request at a time"), (Limits(dollars_per_day=1), "1 dollar a day")],
+)
+def test_one_is_not_many(limits: Limits, words: str) -> None:
+    ledger, cost = alone(), Cost(60, 40, 600_000_000)
+    ledger.reserve(plan(limits), None, cost, 50.0, DAY)
+    with pytest.raises((RateLimited, QuotaExhausted), match=words):
+        ledger.reserve(plan(limits), None, cost, 50.0, DAY)
+
+
 def test_retry_after_is_when_it_would_fit() -> None:
     ledger, asked = alone(), plan(Limits(requests_per_minute=2))
     ledger.reserve(asked, None, Cost(), 50.0, DAY)
@@ -193,6 +204,56 @@ def test_beyond_the_bound_the_oldest_go_and_those_under_way_stay() -> None:
     assert len(ledger.meters.by_scope) == 10
     assert ledger.meters.evicted == 20
     assert busy.items[0].meter in ledger.meters.by_scope.values()
+
+
+def test_no_flood_of_units_pushes_out_what_is_configured() -> None:
+    """Wherever they are heard of first, and though nothing of theirs is under way and none has a budget."""
+    limits = Limits(requests_per_minute=100)
+    credential = CredentialConfig(
+        version=(1, 1), key_hash="h", key_id="key-1", label="l", team="checkout", limits=limits
+    )
+    team = TeamConfig(version=(1, 1), key="checkout", limits=limits)
+    route = RouteConfig(
+        version=(1, 1),
+        key="support",
+        stable="a",
+        variants={},
+        allocation_version=1,
+        limits=limits,
+        unit_limits=Limits(requests_per_minute=5),
+    )
+    view = ConfigView()
+    ledger = Ledger(Standing(1), 10, lambda: view.lasting)
+    early = Scope("team", "checkout", limits).number
+    ledger.meters.begin(early, 200).take(7, 0)
+    for state in (credential, team, route):
+        view.put(state)
+    asked = view.plan(credential, route)
+    assert asked is not None
+    for number in range(60):
+        ledger.settle(ledger.reserve(asked, number, Cost(), 50.0, DAY), 0, 0)
+    kept = {scope.name: ledger.meters.by_scope[scope.number].requests for scope in asked.scopes}
+    assert kept == {"key-1": 60, "checkout": 67, "support": 60}
+    assert len(ledger.meters.by_scope) == 10 + 3
+    assert ledger.meters.evicted == 50
+    for number in range(33):
+        ledger.reserve(asked, 1_000 + number, Cost(), 50.0, DAY)
+    with pytest.raises(RateLimited, match="checkout"):
+        ledger.reserve(asked, 2_000, Cost(), 50.0, DAY)
+
+
+def test_meters_that_are_idle_are_forgotten_and_make_room() -> None:
+    ledger, asked = Ledger(Standing(1), 10), plan(unit=Limits(requests_per_minute=5))
+    for minute in range(5):
+        now = 50.0 + minute * 120
+        for number in range(10):
+            ledger.settle(ledger.reserve(asked, minute * 10 + number, Cost(), now, DAY), 0, 0)
+        for meter in ledger.changed:
+            meter.changed = False
+        ledger.changed.clear()
+        ledger.meters.sweep(int((now + 90) * 4), int(DAY), 1.0)
+        assert not ledger.meters.by_scope
+    assert ledger.meters.evicted == 0
 
 
 def body(surface: Surface = CHAT, **members: Any) -> Any:

@@ -195,6 +195,6 @@ def test_a_claim_that_nobody_decides_is_refused_and_holds_nothing() -> None:
             one.ask(asked)
     world.run(1.0)
     assert all_admitted(replicas) == []
-    assert [(one.ledger.claims, one.ledger.held) for one in replicas] == [([], 0)] * 3
+    assert [(one.ledger.docket.claims, one.ledger.held) for one in replicas] == [([], 0)] * 3
     # They may come back soon, not only when something leaves the window.
     assert {b"retry-after-ms: 250" in refused.fields for one in replicas for refused in one.refused} == {True}
