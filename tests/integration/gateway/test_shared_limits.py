@@ -151,8 +151,12 @@ async def test_each_process_is_a_replica(
     await define(installation, provider_url, limits=Limits(requests_per_minute=20))
     async with gateway_process(installation, tmp_path, "--processes", "2") as (_, gateway):
         await hears(gateway, 2)
-        found = await ask_all([gateway], 60)
-    assert found == {200: 20, 429: 40}
+        burst = await ask_all([gateway], 60)
+        # Claims of a burst may refuse each other; what they leave is there for whoever comes next.
+        after = await ask_all([gateway], 20, callers=1)
+    # Neither 40, as if each had the limit for itself, nor 10. docs/limits.md names the two that may be over.
+    assert 20 <= burst[200] + after[200] <= 22
+    assert set(burst) == set(after | burst) == {200, 429}
 
 
 async def test_without_kafka_each_allows_its_part_and_says_so(
