@@ -139,7 +139,14 @@ class Serving:
         hashed = unit_hash(unit_id)
         # Before the unit is assigned: whether a request is refused must not depend on its variant.
         plan = view.plan(credential, route.config) if view.limited else None
-        reservation = None if plan is None else await self._limiter.admit(plan, body, hashed, unit_source)
+        reservation: Reservation | None = None
+        if plan is not None:
+            limiter = self._limiter
+            if limiter.sharing.joining:
+                await limiter.sharing.joined()
+            reservation = limiter.admit(plan, body, hashed, unit_source)
+            if reservation.claim is not None:
+                await limiter.decided(reservation, reservation.claim)
         if choice is None:
             choice = choose(route, unit_id, view.measured_at, started_at)
         about = NOTHING if choice.test is None else choice.test.read(headers)

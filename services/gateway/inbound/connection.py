@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, cast
 
+from services.gateway.corking import Cork
 from services.gateway.inbound.heads import CLOSE, CONTINUE, Preambles
 from services.gateway.inbound.limits import CallerLimits
 from services.gateway.inbound.reading import RequestReader
@@ -30,6 +31,7 @@ class Keeper(Protocol):
     """Whoever accepted the connection, and keeps the time."""
 
     now: float
+    cork: Cork
     handler: Handler
     limits: CallerLimits
     preambles: Preambles
@@ -45,6 +47,7 @@ class CallerConnection(RequestReader):
     """Carries one request after the other."""
 
     __slots__ = (
+        "_cork",
         "_keeper",
         "_loop",
         "_paused",
@@ -62,6 +65,7 @@ class CallerConnection(RequestReader):
         super().__init__(keeper.limits, keeper)
         self._loop = loop
         self._keeper = keeper
+        self._cork = keeper.cork
         self.preambles = keeper.preambles
         self.heard = Wakeup(loop)
         """Wakes who serves a request when more of it has come, or its caller has taken more of the answer."""
@@ -151,6 +155,7 @@ class CallerConnection(RequestReader):
     def give_up(self) -> None:
         """Close at once."""
         if self._transport is not None:
+            self._cork.flush()
             self._transport.abort()
 
     # For a turn.
@@ -158,7 +163,7 @@ class CallerConnection(RequestReader):
     def write(self, data: bytes) -> None:
         """Write to the caller, if it is still there."""
         if self._transport is not None:
-            self._transport.write(data)
+            self._cork.write(self._transport, data)
 
     def closing_line(self, turn: Turn) -> bytes:
         """Return the line of a head that says that this answer is the connection's last, if it is."""
@@ -234,4 +239,5 @@ class CallerConnection(RequestReader):
         self._parser = None
         self._waiting.clear()
         if self._transport is not None:
+            self._cork.flush()
             self._transport.close()

@@ -7,6 +7,7 @@ import logging
 import socket
 import time
 
+from services.gateway.corking import Cork
 from services.gateway.inbound.connection import CallerConnection, Handler
 from services.gateway.inbound.heads import Preambles
 from services.gateway.inbound.limits import CallerLimits
@@ -27,6 +28,7 @@ class CallerServer:
         self.limits = limits
         self.preambles = Preambles()
         self._loop = asyncio.get_running_loop()
+        self.cork = Cork(self._loop)
         self.now = self._loop.time()
         self._connections: set[CallerConnection] = set()
         self._emptied = asyncio.Event()

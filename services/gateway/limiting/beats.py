@@ -7,6 +7,7 @@ and that both ways to Kafka work: a replica that has not heard itself for a whil
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import deque
 from uuid import UUID
 
 from services.domain.clock_offset import ClockOffset
@@ -26,6 +27,10 @@ SILENT_SECONDS = 3.0
 """Who was not heard of for so long is gone."""
 LARGEST_BEAT = 5_000
 """Scopes; the rest goes into the next."""
+SAVE_SECONDS = 10.0
+"""From the first change of a day's total until it is saved. Until then the beats tell it."""
+MOST_SAVED = 100
+"""Totals that are saved at once; the rest follows."""
 MOST_UNDER_WAY = 100
 """Beats that are not heard; the oldest of more counts as lost."""
 
@@ -56,10 +61,11 @@ class Beats:
         self._beaten_at = float("-inf")
         self._heard_sent_ms: int | None = None
         self._under_way: dict[int, list[Told]] = {}
-        self._unanswered: list[tuple[int, Told]] = []
+        self._unanswered: deque[tuple[int, Told]] = deque()
         """By the offsets at which we heard it; not everybody is known to have heard it too."""
         self._early: list[tuple[Beat, int, int]] = []
-        self._unsaved: list[tuple[Meter, Day]] = []
+        self._unsaved: deque[tuple[float, Meter, Day]] = deque()
+        """With the moments at which they changed first."""
         self._seen = -1
         self.called = False
         """Whether somebody waits for a beat of ours."""
@@ -83,7 +89,7 @@ class Beats:
         self._sequence += 1
         changed = ledger.changed[:LARGEST_BEAT]
         del ledger.changed[:LARGEST_BEAT]
-        told = [self._tell(meter) for meter in changed]
+        told = [self._tell(meter, now) for meter in changed]
         self._under_way[self._sequence] = told
         if len(self._under_way) > MOST_UNDER_WAY:
             self.lost(next(iter(self._under_way)))
@@ -115,11 +121,12 @@ class Beats:
             if claim.beat == sequence:
                 claim.beat = None
 
-    def day_totals(self) -> list[DayTotal]:
-        """Return the totals that have changed since they were last asked for."""
-        unsaved, self._unsaved = self._unsaved, []
-        totals = []
-        for meter, day in unsaved:
+    def day_totals(self, now: float) -> list[DayTotal]:
+        """Return totals that have changed long enough ago since they were last returned."""
+        unsaved = self._unsaved
+        totals: list[DayTotal] = []
+        while unsaved and len(totals) < MOST_SAVED and unsaved[0][0] <= now - SAVE_SECONDS:
+            _, meter, day = unsaved.popleft()
             day.unsaved = False
             use = (day.number, day.own_tokens, day.own_nanos)
             totals.append(DayTotal(CONSUMPTION_SCHEMA, self.replica, self._sequence, meter.scope, use))
@@ -129,7 +136,7 @@ class Beats:
         """A total did not arrive: it is returned again."""
         meter = self._ledger.meters.by_scope.get(total.scope)
         if meter is not None and meter.day is not None and meter.day.number == total.day[0]:
-            self._to_save(meter, meter.day)
+            self._to_save(meter, meter.day, float("-inf"))
 
     # From the log, in its order.
 
@@ -187,7 +194,7 @@ class Beats:
     def _note_heard_until(self, offset: int) -> None:
         unanswered = self._unanswered
         while unanswered and unanswered[0][0] <= offset:
-            self._note_heard(unanswered.pop(0)[1])
+            self._note_heard(unanswered.popleft()[1])
 
     def hear_total(self, total: DayTotal, today: int) -> None:
         """A day's total of another replica, alive or not."""
@@ -217,7 +224,7 @@ class Beats:
         """Return how old the youngest own beat is that was heard."""
         return None if self._heard_sent_ms is None else now - self._heard_sent_ms / 1000
 
-    def _tell(self, meter: Meter) -> Told:
+    def _tell(self, meter: Meter, now: float) -> Told:
         meter.changed = False
         slots = []
         for slot in meter.waiting:
@@ -227,13 +234,13 @@ class Beats:
         day = meter.day
         if day is None:
             return Told(meter, slots, None)
-        self._to_save(meter, day)
+        self._to_save(meter, day, now)
         return Told(meter, slots, (day.number, day.own_tokens, day.own_nanos))
 
-    def _to_save(self, meter: Meter, day: Day) -> None:
+    def _to_save(self, meter: Meter, day: Day, since: float) -> None:
         if not day.unsaved and (day.own_tokens or day.own_nanos):
             day.unsaved = True
-            self._unsaved.append((meter, day))
+            self._unsaved.append((since, meter, day))
 
     def _note_heard(self, told: Told) -> None:
         meter = told.meter

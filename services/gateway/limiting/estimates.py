@@ -50,13 +50,17 @@ def cost_of(body: RequestBody, plan: Plan, default_cap: int) -> Cost:
 def price_of(prices: tuple[int, int], prompt: int, completion: int) -> int:
     """Return what tokens cost, in billionths of a dollar, rounded up."""
     per_input, per_output = prices
-    return -(-(prompt * per_input + completion * per_output) // MILLION)
+    return (prompt * per_input + completion * per_output + MILLION - 1) // MILLION
 
 
 def _asked_cap(body: RequestBody, default: int) -> int:
     """Return the largest cap that is asked for: which of several a provider heeds is its business."""
-    caps = [_number(body, name, default) for name in _CAPS[body.surface] if name in body.members]
-    return max(caps, default=default)
+    largest: int | None = None
+    for name in _CAPS[body.surface]:
+        if name in body.members:
+            asked = _number(body, name, default)
+            largest = asked if largest is None or asked > largest else largest
+    return default if largest is None else largest
 
 
 def _number(body: RequestBody, name: str, default: int) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from services.domain.escrow import Standing, Verdict
 from services.domain.sliding_window import SLOTS_PER_SECOND, SPAN
 from services.gateway.limiting.claims import Claim, Doubt, Later
-from services.gateway.limiting.estimates import Cost
 from services.gateway.limiting.meters import Meter
 from services.gateway.limiting.plans import Scope
 from services.gateway.limiting.refusals import LimitReached, Quantity, never_fits, refused
@@ -52,29 +51,18 @@ class Judge:
         self,
         meter: Meter,
         scope: Scope,
-        cost: Cost,
         tokens: int,
+        nanos: int,
         now: float,
         day: float,
         doubts: list[Doubt] | None,
     ) -> list[Doubt] | None:
-        """The same for a day's budgets."""
-        today, divisor = meter.today(int(day)), self.standing.divisor
-        limit, heard = scope.day_tokens, today.heard_tokens
+        """The same for both of a day's budgets."""
         # A budget that is overdrawn is exhausted even for what costs nothing that is known beforehand.
-        if limit is not None and (
-            (today.tokens - heard + tokens) * divisor > limit - heard
-            or today.tokens + tokens > limit
-            or today.tokens >= limit
-        ):
+        if scope.day_tokens is not None:
             doubts = self.judge(meter, scope, "tokens_per_day", max(tokens, 1), now, day, doubts)
-        limit, heard = scope.day_nanos, today.heard_nanos
-        if limit is not None and (
-            (today.nanos - heard + cost.nanos) * divisor > limit - heard
-            or today.nanos + cost.nanos > limit
-            or today.nanos >= limit
-        ):
-            doubts = self.judge(meter, scope, "dollars_per_day", max(cost.nanos, 1), now, day, doubts)
+        if scope.day_nanos is not None:
+            doubts = self.judge(meter, scope, "dollars_per_day", max(nanos, 1), now, day, doubts)
         return doubts
 
     def within(self, doubt: Doubt, later: Later) -> bool:

@@ -19,25 +19,21 @@ from services.gateway.limiting.meters import Meter, Meters
 from services.gateway.limiting.plans import Plan, Scope
 
 
-class Item:
-    """What one request holds of one scope."""
-
-    __slots__ = ("meter", "scope", "slot")
-
-    def __init__(self, meter: Meter, scope: Scope, slot: Slot) -> None:
-        self.meter = meter
-        self.scope = scope
-        self.slot = slot
-
-
 class Reservation:
-    """What a request holds until it is settled, which happens exactly once."""
+    """What a request holds until it is settled, which happens exactly once.
 
-    __slots__ = ("claim", "cost", "day", "items", "plan", "settled")
+    For each of the ``scopes`` it falls under: what meters it, and the slot that it is booked in.
+    """
 
-    def __init__(self, plan: Plan, items: list[Item], cost: Cost, day: int) -> None:
+    __slots__ = ("claim", "cost", "day", "meters", "plan", "scopes", "settled", "slots")
+
+    def __init__(
+        self, plan: Plan, scopes: tuple[Scope, ...], meters: list[Meter], cost: Cost, day: int
+    ) -> None:
         self.plan = plan
-        self.items = items
+        self.scopes = scopes
+        self.meters = meters
+        self.slots: list[Slot] = []
         self.cost = cost
         self.day = day
         self.claim: Claim | None = None
@@ -60,7 +56,7 @@ class Ledger:
         self.held = 0
         """Reservations that are not settled."""
 
-    def reserve(  # noqa: C901, PLR0912 - the hot path, see below
+    def reserve(  # noqa: C901 - the hot path, see below
         self, plan: Plan, unit_hash: int | None, cost: Cost, now: float, day: float
     ) -> Reservation:
         """Book a request, or raise LimitReached. ``day`` may have a fraction.
@@ -70,14 +66,13 @@ class Ledger:
         number, today = int(now * SLOTS_PER_SECOND), int(day)
         judge, by_scope = self.judge, self.meters.by_scope
         divisor = self.standing.divisor
-        tokens = cost.prompt + cost.completion
+        tokens, nanos = cost.prompt + cost.completion, cost.nanos
         doubts: list[Doubt] | None = None
-        items: list[Item] = []
-        scopes = plan.scopes
-        if unit_hash is not None and plan.unit is not None:
-            scopes = (*scopes, plan.unit)
+        meters: list[Meter] = []
+        unit = plan.unit
+        scopes = plan.scopes if unit is None or unit_hash is None else plan.with_unit
         for scope in scopes:
-            key = scope.number if scope is not plan.unit else scope.number ^ (unit_hash or 0)
+            key = scope.number if scope is not unit else scope.number ^ (unit_hash or 0)
             meter = by_scope.get(key)
             if meter is None:
                 meter = self.meters.begin(key, number)
@@ -100,13 +95,14 @@ class Ledger:
                 used = meter.in_flight + meter.others_in_flight
                 if (used - heard + 1) * divisor > limit - heard or used >= limit:
                     doubts = judge.judge(meter, scope, "concurrency", 1, now, day, doubts)
-            if scope.counts_day:
-                doubts = judge.judge_day(meter, scope, cost, tokens, now, day, doubts)
-            items.append(Item(meter, scope, _NO_SLOT))
-        for item in items:
-            self._book(item, cost, tokens, today)
+            if scope.counts_day and meter.today(today).is_short(scope, tokens, nanos, divisor):
+                doubts = judge.judge_day(meter, scope, tokens, nanos, now, day, doubts)
+            meters.append(meter)
+        reservation = Reservation(plan, scopes, meters, cost, today)
+        slots = reservation.slots
+        for place, scope in enumerate(scopes):
+            slots.append(self._book(scope, meters[place], tokens, nanos, today))
         self.held += 1
-        reservation = Reservation(plan, items, cost, today)
         if doubts is not None:
             reservation.claim = Claim(doubts, reservation)
             self.docket.claims.append(reservation.claim)
@@ -121,8 +117,9 @@ class Ledger:
         cost = reservation.cost
         more_tokens = tokens - cost.prompt - cost.completion
         more_nanos = nanos - cost.nanos
-        for item in reservation.items:
-            meter, scope, slot = item.meter, item.scope, item.slot
+        meters, slots = reservation.meters, reservation.slots
+        for place, scope in enumerate(reservation.scopes):
+            meter, slot = meters[place], slots[place]
             meter.in_flight -= 1
             change = more_tokens if scope.counts_tokens else 0
             if change or not request:
@@ -143,8 +140,9 @@ class Ledger:
         standing = self.standing
         requests: tuple[int, int] | None = None
         tokens: tuple[int, int] | None = None
-        for item in reservation.items:
-            meter, scope = item.meter, item.scope
+        meters = reservation.meters
+        for place, scope in enumerate(reservation.scopes):
+            meter = meters[place]
             limit = scope.requests
             if limit is not None:
                 left = (
@@ -185,20 +183,17 @@ class Ledger:
     def _release(self, reservation: Reservation) -> None:
         self.settle(reservation, 0, 0, request=False)
 
-    def _book(self, item: Item, cost: Cost, tokens: int, today: int) -> None:
-        meter, scope = item.meter, item.scope
+    def _book(self, scope: Scope, meter: Meter, tokens: int, nanos: int, today: int) -> Slot:
         meter.in_flight += 1
-        item.slot = slot = meter.take(1, tokens if scope.counts_tokens else 0)
+        slot = meter.take(1, tokens if scope.counts_tokens else 0)
         if scope.concurrency is not None:
             meter.tells_in_flight = True
         if scope.counts_day:
-            meter.today(today).take(tokens, cost.nanos)
+            meter.today(today).take(tokens, nanos)
         if not slot.waiting:
             slot.waiting = True
             meter.waiting.append(slot)
         if not meter.changed:
             meter.changed = True
             self.changed.append(meter)
-
-
-_NO_SLOT = Slot(0)
+        return slot

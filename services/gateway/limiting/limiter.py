@@ -14,6 +14,7 @@ from services.domain.status import OutcomeStatus
 from services.domain.token_estimate import Streamed
 from services.gateway.body import RequestBody
 from services.gateway.cost import cost_nanos
+from services.gateway.limiting.claims import Claim
 from services.gateway.limiting.estimates import cost_of
 from services.gateway.limiting.judging import DAY_SECONDS
 from services.gateway.limiting.ledger import Ledger, Reservation
@@ -49,23 +50,19 @@ class Limiter:
         self._clock = clock
         self._wall = wall
 
-    async def admit(
-        self, plan: Plan, body: RequestBody, unit_hash: int, unit_source: UnitSource
-    ) -> Reservation:
-        """Return what the request holds from now on. Raises LimitReached; then it holds nothing."""
-        if self.sharing.joining:
-            await self.sharing.joined()
+    def admit(self, plan: Plan, body: RequestBody, unit_hash: int, unit_source: UnitSource) -> Reservation:
+        """Return what the request holds from now on. Raises LimitReached; then it holds nothing.
+
+        While ``sharing.joining``, ``sharing.joined()`` comes first. With a ``claim``, ``decided`` comes next.
+        """
         # Whoever names no unit is a unit of its own with each request, and shares its limits with nobody.
         unit = None if unit_source is UnitSource.REQUEST else unit_hash
         cost = cost_of(body, plan, self._default_cap)
         try:
-            reservation = self.ledger.reserve(plan, unit, cost, self._clock(), self._wall() / DAY_SECONDS)
-            if reservation.claim is not None:
-                await self._decided(reservation)
+            return self.ledger.reserve(plan, unit, cost, self._clock(), self._wall() / DAY_SECONDS)
         except LimitReached as error:
             self.refusals[error.scope_kind, error.quantity] += 1
             raise
-        return reservation
 
     def cancel(self, reservation: Reservation) -> None:
         """The request is not made after all."""
@@ -90,10 +87,9 @@ class Limiter:
             return
         self.ledger.settle(reservation, (prompt or 0) + (completion or 0), outcome.cost_nanos or 0)
 
-    async def _decided(self, reservation: Reservation) -> None:
-        claim, ledger = reservation.claim, self.ledger
-        if claim is None:
-            return
+    async def decided(self, reservation: Reservation, claim: Claim) -> None:
+        """Wait for the log to decide. Raises LimitReached; then the request holds nothing."""
+        ledger = self.ledger
         self.claims += 1
         loop = asyncio.get_running_loop()
         decided: asyncio.Future[None] = loop.create_future()
@@ -108,7 +104,9 @@ class Limiter:
         finally:
             late.cancel()
         if not claim.granted:
-            raise ledger.judge.refusal_of(claim, self._clock(), self._wall() / DAY_SECONDS)
+            error = ledger.judge.refusal_of(claim, self._clock(), self._wall() / DAY_SECONDS)
+            self.refusals[error.scope_kind, error.quantity] += 1
+            raise error
 
 
 def _wake(waiting: asyncio.Future[None]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Set
 from itertools import islice
 
 from services.domain.sliding_window import Slot, Window
+from services.gateway.limiting.plans import Scope
 
 SECOND_CHANCES = 8
 
@@ -33,6 +34,22 @@ class Day:
         self.own_tokens = 0
         self.own_nanos = 0
         self.unsaved = False
+
+    def is_short(self, scope: Scope, tokens: int, nanos: int, divisor: int) -> bool:
+        """Say whether a budget does not surely allow so much more: then it is to be judged."""
+        limit, heard = scope.day_tokens, self.heard_tokens
+        if limit is not None and (
+            (self.tokens - heard + tokens) * divisor > limit - heard
+            or self.tokens + tokens > limit
+            or self.tokens >= limit
+        ):
+            return True
+        limit, heard = scope.day_nanos, self.heard_nanos
+        return limit is not None and (
+            (self.nanos - heard + nanos) * divisor > limit - heard
+            or self.nanos + nanos > limit
+            or self.nanos >= limit
+        )
 
     def take(self, tokens: int, nanos: int) -> None:
         """This replica used more, or less, than was known."""

@@ -55,7 +55,7 @@ class Plan:
     dearer variant would see fewer of the requests, and the experiment would compare different callers.
     """
 
-    __slots__ = ("asks_for_cap", "cap", "counts_tokens", "prices", "scopes", "shows", "unit")
+    __slots__ = ("asks_for_cap", "cap", "counts_tokens", "prices", "scopes", "shows", "unit", "with_unit")
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class Plan:
         """Whether there is a variant that sets none."""
         self.prices = prices
         """In and out, in billionths of a dollar for a million tokens."""
-        everybody = scopes if unit is None else (*scopes, unit)
+        self.with_unit = everybody = scopes if unit is None else (*scopes, unit)
         self.counts_tokens = any(one.counts_tokens or one.counts_day for one in everybody)
         self.shows = any(one.requests is not None or one.tokens is not None for one in everybody)
         """Whether answers tell what remains."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import NoReturn
@@ -35,7 +36,6 @@ logger = logging.getLogger(__name__)
 
 RECENT_SECONDS = 130.0
 """Of beats, what a replica reads that begins: a minute, and a minute that clocks may differ by."""
-SAVE_SECONDS = 1.0
 AFTER_FAILURE_SECONDS = 0.2
 FIRST_MOMENTS_SECONDS = 2.0
 """How long requests wait for a replica that begins to hear the others."""
@@ -72,9 +72,10 @@ class Sharing:
         self._key = beat_key(beats.replica)
         self._woken = asyncio.Event()
         self._joined = asyncio.Event()
+        self.joining = True
+        """Whether it is too early to know what others use."""
         self._sending: asyncio.Task[None] | None = None
         self._saving: asyncio.Task[None] | None = None
-        self._save_at = 0.0
         self._rest_until = 0.0
         self._told: tuple[bool, int] | None = None
         self._heard_itself = False
@@ -87,14 +88,13 @@ class Sharing:
         """There is something to tell that cannot wait."""
         self._woken.set()
 
-    @property
-    def joining(self) -> bool:
-        """Whether it is too early to know what others use."""
-        return not self._joined.is_set()
-
     async def joined(self) -> None:
         """Wait for the others to be heard, unless that takes long."""
         await self._joined.wait()
+
+    def _join(self) -> None:
+        self.joining = False
+        self._joined.set()
 
     # For the listener.
 
@@ -122,7 +122,7 @@ class Sharing:
     async def run(self, limited: asyncio.Event) -> NoReturn:
         """Share, from when there is any limit, for ever."""
         await limited.wait()
-        begin = asyncio.get_running_loop().call_later(FIRST_MOMENTS_SECONDS, self._joined.set)
+        begin = asyncio.get_running_loop().call_later(FIRST_MOMENTS_SECONDS, self._join)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(follow(self._kafka, self._topic, self, recent={BEATS: RECENT_SECONDS}))
@@ -141,7 +141,8 @@ class Sharing:
             try:
                 async with asyncio.timeout(within_seconds):
                     await self._send(self._beats.beat(self._clock(), goodbye=True))
-                    await self._save()
+                    while totals := self._beats.day_totals(math.inf):
+                        await self._save(totals)
             except TimeoutError:
                 logger.info("stopping without having said goodbye to the other gateways")
         await self._publisher.stop()
@@ -167,7 +168,7 @@ class Sharing:
                 )
                 if self._ledger.standing.together and not self._heard_itself:
                     self._heard_itself = True
-                    asyncio.get_running_loop().call_later(ANSWER_SECONDS, self._joined.set)
+                    asyncio.get_running_loop().call_later(ANSWER_SECONDS, self._join)
             return
         beat = decode_beat(record.value)
         if beat is not None:
@@ -197,9 +198,10 @@ class Sharing:
         create = asyncio.get_running_loop().create_task
         if (self._sending is None or self._sending.done()) and self._beats.due(now):
             self._sending = create(self._send(self._beats.beat(now)))
-        if now >= self._save_at and (self._saving is None or self._saving.done()):
-            self._save_at = now + SAVE_SECONDS
-            self._saving = create(self._save())
+        if self._saving is None or self._saving.done():
+            totals = self._beats.day_totals(now)
+            if totals:
+                self._saving = create(self._save(totals))
 
     async def _send(self, beat: Beat) -> None:
         try:
@@ -212,10 +214,8 @@ class Sharing:
             if self._ledger.docket.claims or self._beats.called:
                 self.wake()
 
-    async def _save(self) -> None:
-        totals = self._beats.day_totals()
-        if totals:
-            await asyncio.gather(*(self._save_one(total) for total in totals))
+    async def _save(self, totals: list[DayTotal]) -> None:
+        await asyncio.gather(*(self._save_one(total) for total in totals))
 
     async def _save_one(self, total: DayTotal) -> None:
         key = day_key(total.replica, total.day[0], total.scope)
@@ -227,7 +227,7 @@ class Sharing:
     def _note_standing(self) -> None:
         standing = self._ledger.standing
         found = standing.together, standing.replicas
-        if found == self._told or not (self._told or self._joined.is_set()):
+        if found == self._told or not (self._told or not self.joining):
             return
         was_together = self._told is None or self._told[0]
         self._told = found

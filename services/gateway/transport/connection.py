@@ -6,6 +6,7 @@ import asyncio
 from math import inf
 from typing import NamedTuple, Protocol, cast
 
+from services.gateway.corking import Cork
 from services.gateway.transport.alarm import Alarm
 from services.gateway.transport.failures import RaceLost, late, unreachable
 from services.gateway.transport.limits import KIB, Limits
@@ -40,8 +41,10 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_alarm",
+        "_asked_in_turn",
         "_blocked",
         "_closed",
+        "_cork",
         "_deadlines",
         "_limits",
         "_loop",
@@ -57,9 +60,12 @@ class Connection(asyncio.Protocol):
         "origin",
     )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, owner: Owner, origin: Origin, limits: Limits) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, owner: Owner, cork: Cork, origin: Origin, limits: Limits
+    ) -> None:
         self._loop = loop
         self._owner = owner
+        self._cork = cork
         self._limits = limits
         self._alarm = Alarm(loop, self._on_deadline)
         self._deadlines = Deadlines(inf)
@@ -68,6 +74,8 @@ class Connection(asyncio.Protocol):
         self._unsent: memoryview | None = None
         self._blocked = self._paused = self._closed = False
         self._uses = 0
+        self._asked_in_turn = -1
+        """The turn at whose end the last request is sent."""
         self.origin = origin
         self.created_at = self.idle_since = self.asked_at = loop.time()
 
@@ -80,8 +88,10 @@ class Connection(asyncio.Protocol):
         self._alarm.set(min(deadlines.total, deadlines.first_byte))
         response = self._response = Response(self._loop, self, self._limits)
         if len(body) <= _ONE_WRITE:
-            self._transport.write(head + body)
+            self._asked_in_turn = self._cork.turn
+            self._cork.write(self._transport, head + body)
         else:
+            self._cork.flush()
             self._transport.write(head)
             self._unsent = memoryview(body)
             self._send_on()
@@ -187,8 +197,10 @@ class Connection(asyncio.Protocol):
             self.end()
 
     def _is_at_rest(self) -> bool:
+        # Whatever came before its request was sent is no answer to it.
         return (
             self._unsent is None
+            and self._asked_in_turn != self._cork.turn
             and not self._paused
             and self._transport is not None
             and not self._transport.is_closing()

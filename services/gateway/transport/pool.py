@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from services.gateway.corking import Cork
 from services.gateway.transport.connection import Connection
 from services.gateway.transport.failures import unreachable
 from services.gateway.transport.limits import Limits
@@ -16,6 +17,7 @@ class Pool:
     def __init__(self, loop: asyncio.AbstractEventLoop, limits: Limits) -> None:
         self._loop = loop
         self._limits = limits
+        self._cork = Cork(loop)
         self._idle: dict[Origin, list[Connection]] = {}
         self._all: set[Connection] = set()
         self._sweeping: asyncio.TimerHandle | None = None
@@ -34,7 +36,7 @@ class Pool:
 
     def new(self, origin: Origin) -> Connection:
         """Return a connection that is still to be made."""
-        connection = Connection(self._loop, self, origin, self._limits)
+        connection = Connection(self._loop, self, self._cork, origin, self._limits)
         if self.closed:
             connection.end()
         else:

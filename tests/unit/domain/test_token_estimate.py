@@ -22,6 +22,14 @@ def test_a_prompt_is_a_quarter_of_its_bytes(document: bytes) -> None:
     assert 4 * prompt_tokens(document) - len(document) in range(4)
 
 
+@given(before=st.integers(0, 9_000), length=st.integers(3_990, 12_000), after=st.integers(0, 9_000))
+def test_a_file_is_found_wherever_it_is(before: int, length: int, after: int) -> None:
+    prose, file = b"Whatever flows, flows on. " * 350, b"Ab9+/=_-" * 1_500
+    document = prose[:before] + b";base64," + file[:length] + b'"' + prose[:after]
+    counted = len(document) - length if length >= 4_000 else len(document)
+    assert prompt_tokens(document) == -(-counted // 4) + (TOKENS_PER_FILE if length >= 4_000 else 0)
+
+
 def test_an_embedded_file_counts_as_one_whatever_its_length() -> None:
     said = b"What is on these two pictures? " * 40
     small = said + b'{"url":"data:image/png;base64,AAAA"},{"url":"data:image/png;base64,BBBB"}'

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from httptools import HttpResponseParser
 
+from services.gateway.corking import Cork
 from services.gateway.inbound.connection import CallerConnection
 from services.gateway.inbound.heads import Preambles
 from services.gateway.inbound.limits import CallerLimits
@@ -68,6 +69,7 @@ class Caller:
 
     def __post_init__(self) -> None:
         self.loop = asyncio.new_event_loop()
+        self.cork = Cork(self.loop)
         self.connection = CallerConnection(self.loop, self)
         self.wire = Wire()
         self.connection.connection_made(cast("asyncio.Transport", self.wire))

@@ -208,6 +208,7 @@ def test_a_stream_waits_for_a_caller_that_does_not_read() -> None:
     caller.sends(GET)
     assert caller.wire.writes == 1
     caller.connection.resume_writing()
+    caller.sends()
     assert caller.wire.writes == 3
     assert caller.reads() == [(200, b"one two three")]
     caller.hangs_up()

@@ -203,7 +203,7 @@ def test_beyond_the_bound_the_oldest_go_and_those_under_way_stay() -> None:
         ledger.settle(ledger.reserve(asked, number, Cost(), 50.0, DAY), 0, 0)
     assert len(ledger.meters.by_scope) == 10
     assert ledger.meters.evicted == 20
-    assert busy.items[0].meter in ledger.meters.by_scope.values()
+    assert busy.meters[0] in ledger.meters.by_scope.values()
 
 
 def test_no_flood_of_units_pushes_out_what_is_configured() -> None:

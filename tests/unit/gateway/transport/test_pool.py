@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -43,6 +44,16 @@ class Loop:
 
     def __init__(self) -> None:
         self.now = 0.0
+        self._soon: list[Callable[[], object]] = []
+
+    def call_soon(self, callback: Callable[[], object]) -> None:
+        self._soon.append(callback)
+
+    def turn(self) -> None:
+        """End the turn that it is in."""
+        soon, self._soon = self._soon, []
+        for callback in soon:
+            callback()
 
     def time(self) -> float:
         return self.now
@@ -68,6 +79,7 @@ class Made:
 
     def use(self, connection: Connection, answer: bytes = WHOLE) -> None:
         connection.ask(b"head", b"", Deadlines(self.loop.now + 60))
+        self.loop.turn()
         connection.data_received(answer)
 
     def idle(self, count: int = 1, origin: Origin = HERE) -> list[Connection]:
@@ -158,6 +170,27 @@ async def test_a_small_request_is_one_write(made: Made) -> None:
     connection, transport = made.connection()
     connection.ask(b"head", b"body", Deadlines(60))
     assert transport.written == [b"headbody"]
+
+
+async def test_an_answer_that_comes_before_its_request_is_sent_ends_it(made: Made) -> None:
+    (first, _), (connection, transport) = made.connection(), made.connection()
+    first.ask(b"head", b"body", Deadlines(60))
+    connection.ask(b"head", b"body", Deadlines(60))
+    connection.data_received(WHOLE)
+    made.loop.turn()
+    assert transport.aborted
+    assert transport.written == [], "nobody would take the answer for its own"
+    assert made.pool.take(HERE, 0) is None
+
+
+async def test_a_large_body_is_not_written_before_what_was_held_back(made: Made) -> None:
+    (first, _), (second, of_second), (third, of_third) = (made.connection() for _ in range(3))
+    for connection in (first, second):
+        connection.ask(b"head", b"body", Deadlines(60))
+    assert of_second.written == []
+    third.ask(b"head", bytes(1_000_000), Deadlines(60))
+    assert of_second.written == [b"headbody"]
+    assert sum(map(len, of_third.written)) == 1_000_004
 
 
 async def test_a_large_body_waits_for_the_server(made: Made) -> None:
