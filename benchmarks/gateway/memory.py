@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +15,9 @@ from benchmarks.gateway.workloads import NON_STREAMING, STREAMING, Workload
 from services.embedded.progress import Say
 
 REQUESTS = 500_000
-WARM_UP = 50_000
+BATCH = 50_000
+WARM_UP_SECONDS = 70.0
+"""Limits remember the requests of the last minute: so long does memory grow with any new rate."""
 LOOKS = 10
 STREAMED_SHARE = 0.01
 FLAT_WITHIN = 0.03
@@ -26,13 +29,17 @@ MIB = 1024 * 1024
 async def watch_memory(contender: Contender, requests: int, connections: int, say: Say) -> dict[str, Any]:
     """Ask that often, one in a hundred streamed, and look at the resident memory on the way."""
     at_start = tree_rss(contender.pid)
-    warm_up = min(WARM_UP, requests // 2)
-    await _ask(contender, warm_up, connections)
+    warm_up = 0
+    warm_at = time.monotonic() + WARM_UP_SECONDS
+    while time.monotonic() < warm_at:
+        await _ask(contender, BATCH, connections)
+        warm_up += BATCH
+        say(f"{warm_up:>9,} requests to warm up: {tree_rss(contender.pid) / MIB:.1f} MiB")
     looks = [tree_rss(contender.pid)]
     for number in range(LOOKS):
-        await _ask(contender, (requests - warm_up) // LOOKS, connections)
+        await _ask(contender, requests // LOOKS, connections)
         looks.append(tree_rss(contender.pid))
-        done = warm_up + (number + 1) * ((requests - warm_up) // LOOKS)
+        done = (number + 1) * (requests // LOOKS)
         say(f"{done:>9,} requests: {looks[-1] / MIB:.1f} MiB")
     checked = await check_everything_was_on(contender)
     return summary(at_start, looks) | checked

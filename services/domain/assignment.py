@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Sequence
-from functools import lru_cache
 
 BASIS_POINTS = 10_000
 """The resolution of every split: 1 basis point is 0.01 % of units."""
@@ -25,33 +24,47 @@ ANALYSIS_BUCKETS = 1_024
 _UNIT_SALT = "headgate.unit.v1"
 
 
-def hash64(salt: str, unit_id: str) -> int:
-    """Return a uniform 64-bit number for (salt, unit id)."""
-    unit = unit_id.encode("utf-8", "surrogatepass")
-    message = _with_length(salt) + _length(len(unit)) + unit
-    number: int = _first_eight_bytes(hashlib.sha256(message).digest())[0]
-    return number
+class Salted:
+    """Hashes units with one salt, which is prepared once."""
+
+    __slots__ = ("_begin",)
+
+    def __init__(self, salt: str) -> None:
+        encoded = salt.encode()
+        self._begin = _length(len(encoded)) + encoded
+
+    def hash64(self, unit_id: str) -> int:
+        """Return a uniform 64-bit number for (salt, unit id)."""
+        unit = unit_id.encode("utf-8", "surrogatepass")
+        message = self._begin + _length(len(unit)) + unit
+        number: int = _first_eight_bytes(hashlib.sha256(message).digest())[0]
+        return number
+
+    def basis_point(self, unit_id: str) -> int:
+        """Return the unit's place on the split's scale, an integer in [0, 10,000)."""
+        return (self.hash64(unit_id) * BASIS_POINTS) >> 64
 
 
 _length = struct.Struct(">I").pack
 _first_eight_bytes = struct.Struct(">Q").unpack_from
 
 
-@lru_cache(maxsize=4096)
-def _with_length(salt: str) -> bytes:
-    # Salts are few, and used for every request.
-    encoded = salt.encode()
-    return _length(len(encoded)) + encoded
+def hash64(salt: str, unit_id: str) -> int:
+    """Return a uniform 64-bit number for (salt, unit id)."""
+    return Salted(salt).hash64(unit_id)
 
 
 def basis_point(salt: str, unit_id: str) -> int:
     """Return the unit's place on the split's scale, an integer in [0, 10,000)."""
-    return (hash64(salt, unit_id) * BASIS_POINTS) >> 64
+    return Salted(salt).basis_point(unit_id)
 
 
 def unit_hash(unit_id: str) -> int:
     """Return the 64-bit number that stands for the unit everywhere behind the gateway."""
-    return hash64(_UNIT_SALT, unit_id)
+    return _units.hash64(unit_id)
+
+
+_units = Salted(_UNIT_SALT)
 
 
 def analysis_bucket(unit_hash_: int) -> int:

@@ -11,9 +11,10 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from services.domain.assignment import BASIS_POINTS, basis_point, inclusion_salt, split_salt, variant_at
+from services.domain.assignment import BASIS_POINTS, Salted, inclusion_salt, split_salt, variant_at
 from services.domain.configuration import TestConfig
 from services.domain.events import AssignedTo, Role
+from services.gateway.leases import Leased
 
 logger = logging.getLogger(__name__)
 
@@ -32,13 +33,13 @@ class About(NamedTuple):
 NOTHING = About({})
 
 
-class ServedTest:
+class ServedTest(Leased):
     """A test with what every request would otherwise compute again. ``assignments`` by variant index."""
 
     __slots__ = (
-        "_inclusion_salt",
+        "_inclusion",
         "_segment_headers",
-        "_split_salt",
+        "_split",
         "assignments",
         "config",
         "covariate_header",
@@ -47,9 +48,10 @@ class ServedTest:
     )
 
     def __init__(self, config: TestConfig) -> None:
+        super().__init__()
         self.config = config
-        self._inclusion_salt = inclusion_salt(config.salt)
-        self._split_salt = split_salt(config.salt)
+        self._inclusion = Salted(inclusion_salt(config.salt))
+        self._split = Salted(split_salt(config.salt))
         self.assignments = tuple(
             AssignedTo(
                 config.experiment_id,
@@ -70,9 +72,9 @@ class ServedTest:
 
     def variant_of(self, unit_id: str) -> int | None:
         """Return the index of the unit's variant; None where it takes no part."""
-        if basis_point(self._inclusion_salt, unit_id) >= self.config.traffic_bp:
+        if self._inclusion.basis_point(unit_id) >= self.config.traffic_bp:
             return None
-        return variant_at(basis_point(self._split_salt, unit_id), self.config.weights_bp)
+        return variant_at(self._split.basis_point(unit_id), self.config.weights_bp)
 
     def read(self, headers: Mapping[bytes, bytes]) -> About:
         """Return what the headers of a request say. Names are in lower case."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from uuid import UUID
 
-from services.domain.assignment import BASIS_POINTS, basis_point, is_treatment
+from services.domain.assignment import BASIS_POINTS, is_treatment
 from services.domain.configuration import ExperimentConfig, UnitFallback
 from services.domain.events import Role, UnitSource
 from services.gateway.body import RequestBody
 from services.gateway.choices import Choice
-from services.gateway.leases import is_blind
 from services.gateway.rejections import InvalidRequest
 from services.gateway.view import ServedRoute
 
@@ -42,21 +41,21 @@ def choose(route: ServedRoute, unit_id: str, measured_at: Mapping[UUID, float], 
     canary, test = route.config.experiment, route.test
     if canary is None and test is None:
         return route.choices.plain
-    role, blind = (None, False) if canary is None else _role(canary, route.salt, unit_id, measured_at, now)
+    role, blind = (None, False) if canary is None else _role(canary, route, unit_id, measured_at, now)
     if test is None:
         return route.choices.of(role, blind)
-    test_blind = is_blind(test.config, measured_at, now)
+    test_blind = test.is_blind(test.config, measured_at, now)
     index = None if test_blind and test.config.on_blind != "hold" else test.variant_of(unit_id)
     return route.choices.of(role, blind, index, test_blind)
 
 
 def _role(
-    canary: ExperimentConfig, salt: str, unit_id: str, measured_at: Mapping[UUID, float], now: float
+    canary: ExperimentConfig, route: ServedRoute, unit_id: str, measured_at: Mapping[UUID, float], now: float
 ) -> tuple[Role | None, bool]:
     """Return the unit's role in a canary, None where nobody is assigned, and whether nobody measures it."""
     share_bp = canary.treatment_share_bp
-    blind = is_blind(canary, measured_at, now)
+    blind = route.is_blind(canary, measured_at, now)
     if not 0 < share_bp < BASIS_POINTS or (blind and canary.on_blind != "hold"):
         return None, blind
-    treated = is_treatment(basis_point(salt, unit_id), share_bp)
+    treated = is_treatment(route.split.basis_point(unit_id), share_bp)
     return (Role.TREATMENT if treated else Role.CONTROL), blind

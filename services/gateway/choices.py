@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from services.domain.assignment import BASIS_POINTS
-from services.domain.configuration import ExperimentConfig, RouteConfig
+from services.domain.configuration import ExperimentConfig, RouteConfig, VariantConfig
 from services.domain.events import AssignedTo, Role
 from services.gateway.ab_test import ServedTest
 from services.gateway.inbound.heads import lines
+from services.gateway.overrides import Overrides
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,9 +19,12 @@ class Choice:
     """What a request gets. ``assignments`` holds only what its unit was really randomised in.
 
     ``fields`` are the lines of the answer's head that tell it. ``test`` is None unless the unit is in it.
+    ``variant`` and ``overrides`` are None where the route has no variant of that name.
     """
 
     variant_key: str
+    variant: VariantConfig | None
+    overrides: Overrides | None
     fields: bytes
     assignments: tuple[AssignedTo, ...] = ()
     test: ServedTest | None = None
@@ -28,12 +33,16 @@ class Choice:
 class Choices:
     """All choices of one route at one version of its configuration, made when they are first needed."""
 
-    __slots__ = ("_config", "_forced", "_made", "_test", "plain")
+    __slots__ = ("_config", "_forced", "_made", "_overrides", "_test", "plain")
 
-    def __init__(self, config: RouteConfig, test: ServedTest | None) -> None:
+    def __init__(
+        self, config: RouteConfig, test: ServedTest | None, overrides: Mapping[str, Overrides]
+    ) -> None:
         self._config = config
         self._test = test
-        self._made: dict[tuple[Role | None, bool, int | None, bool], Choice] = {}
+        self._overrides = overrides
+        self._made: dict[int, Choice] = {}
+        """By a number that stands for the arguments of ``of``."""
         self._forced: dict[str, Choice] = {}
         self.plain = self.of(None, False)
         """The choice of a route without any experiment."""
@@ -45,10 +54,12 @@ class Choices:
 
         ``canary_blind`` and ``test_blind`` say that nobody measures them.
         """
-        key = role, canary_blind, index, test_blind
-        choice = self._made.get(key)
+        place = 0 if index is None else index + 1
+        place = place * 3 + (0 if role is None else role + 1)
+        place = place * 4 + (2 if canary_blind else 0) + (1 if test_blind else 0)
+        choice = self._made.get(place)
         if choice is None:
-            choice = self._made[key] = self._make(*key)
+            choice = self._made[place] = self._make(role, canary_blind, index, test_blind)
         return choice
 
     def forced(self, variant_key: str) -> Choice:
@@ -56,7 +67,7 @@ class Choices:
         choice = self._forced.get(variant_key)
         if choice is None:
             fields = _lines(self._config, variant_key, [(b"x-headgate-forced", "true")])
-            choice = self._forced[variant_key] = Choice(variant_key, fields)
+            choice = self._forced[variant_key] = self._of_variant(variant_key, fields)
         return choice
 
     def _make(self, role: Role | None, canary_blind: bool, index: int | None, test_blind: bool) -> Choice:
@@ -78,7 +89,17 @@ class Choices:
         if blind:
             told.append((b"x-headgate-blind", ", ".join(blind)))
         fields = _lines(config, variant_key, told)
-        return Choice(variant_key, fields, tuple(assignments), None if index is None else test)
+        return self._of_variant(variant_key, fields, tuple(assignments), None if index is None else test)
+
+    def _of_variant(
+        self,
+        variant_key: str,
+        fields: bytes,
+        assignments: tuple[AssignedTo, ...] = (),
+        test: ServedTest | None = None,
+    ) -> Choice:
+        variant, overrides = self._config.variants.get(variant_key), self._overrides.get(variant_key)
+        return Choice(variant_key, variant, overrides, fields, assignments, test)
 
 
 def _assigned(canary: ExperimentConfig, role: Role) -> AssignedTo:

@@ -26,15 +26,16 @@ class Cork:
         self.turn = 0
         """Grows with each turn that has writes."""
 
-    def write(self, transport: asyncio.Transport, data: bytes) -> None:
-        """Write in this turn, unless the transport is closed by its end."""
+    def write(self, transport: asyncio.Transport, data: bytes) -> bool:
+        """Write in this turn, unless the transport is closed by its end. Return whether it waits for that."""
         self._writes += 1
         if self._writes == 1:
             self._loop.call_soon(self._end_turn)
         if self._writes > 1 or self._busy:
             self._held.append((transport, data))
-        else:
-            transport.write(data)
+            return True
+        transport.write(data)
+        return False
 
     def flush(self) -> None:
         """Write now: before a transport is closed, or written to directly."""

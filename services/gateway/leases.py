@@ -6,11 +6,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from services.domain.configuration import ExperimentConfig, TestConfig
-from services.gateway.config import ConfigStore
-from services.gateway.view import ConfigView
+
+if TYPE_CHECKING:
+    from services.gateway.config import ConfigStore
+    from services.gateway.view import ConfigView
 
 logger = logging.getLogger(__name__)
 
@@ -20,9 +23,24 @@ Measured = ExperimentConfig | TestConfig
 """What somebody has to measure to get traffic."""
 
 
-def is_blind(experiment: Measured, measured_at: Mapping[UUID, float], now: float) -> bool:
-    """Say whether nobody has measured the experiment for longer than its lease allows."""
-    return now - measured_at.get(experiment.experiment_id, 0.0) > experiment.lease_limit_seconds
+class Leased:
+    """What is served while somebody measures it. It looks for the lease again when the one it saw is over."""
+
+    __slots__ = ("_until",)
+
+    def __init__(self) -> None:
+        self._until = 0.0
+
+    def is_blind(self, experiment: Measured, measured_at: Mapping[UUID, float], now: float) -> bool:
+        """Say whether nobody has measured the experiment for longer than its lease allows."""
+        if now <= self._until:
+            return False
+        self._until = _lease_end(experiment, measured_at)
+        return now > self._until
+
+
+def _lease_end(experiment: Measured, measured_at: Mapping[UUID, float]) -> float:
+    return measured_at.get(experiment.experiment_id, 0.0) + experiment.lease_limit_seconds
 
 
 def blind_experiments(view: ConfigView, now: float) -> list[Measured]:
@@ -30,7 +48,7 @@ def blind_experiments(view: ConfigView, now: float) -> list[Measured]:
     # A list is made in one step, so this may be asked from another thread than the one that changes the view.
     routes = list(view.routes.values())
     running = (one for route in routes for one in (route.config.experiment, route.config.test))
-    return [one for one in running if one is not None and is_blind(one, view.measured_at, now)]
+    return [one for one in running if one is not None and now > _lease_end(one, view.measured_at)]
 
 
 async def watch_leases(store: ConfigStore, clock: Callable[[], float] = time.time) -> None:

@@ -207,14 +207,16 @@ class Serving:
             exchange.endpoint = self._store.view.endpoints.get(exchange.attempts[-1].endpoint_key)
 
     def _reach(self, exchange: Exchange) -> Awaitable[Reached]:
-        route, key = exchange.route, exchange.choice.variant_key
-        variant = route.config.variants.get(key)
-        if variant is None:
-            raise NoHealthyEndpoints(f"route {route.config.key!r} has no variant {key!r}; define it again")
+        route, choice = exchange.route.config, exchange.choice
+        variant, overrides = choice.variant, choice.overrides
+        if variant is None or overrides is None:
+            raise NoHealthyEndpoints(
+                f"route {route.key!r} has no variant {choice.variant_key!r}; define it again"
+            )
         job = Job(
-            route.config.key,
+            route.key,
             variant,
-            route.overrides[key],
+            overrides,
             exchange.body,
             exchange.attempts,
             upstream_line(exchange.request_id),

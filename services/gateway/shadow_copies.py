@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from services.domain.assignment import basis_point, shadow_salt
+from services.domain.assignment import Salted, shadow_salt
 from services.domain.configuration import ShadowConfig
 from services.domain.likeness import AnswerText
 from services.gateway.answer_text import AnswerReader
@@ -101,11 +101,11 @@ class Copy:
 class ServedShadow:
     """A route's shadow, with what every request would otherwise compute again."""
 
-    __slots__ = ("_salt", "config")
+    __slots__ = ("_salted", "config")
 
     def __init__(self, config: ShadowConfig) -> None:
         self.config = config
-        self._salt = shadow_salt(config.salt)
+        self._salted = Salted(shadow_salt(config.salt))
 
     def samples(self, request_id: str, body: RequestBody, now: float) -> bool:
         """Say whether a request is mirrored. ``now`` in seconds since the epoch.
@@ -115,4 +115,4 @@ class ServedShadow:
         config = self.config
         if not config.sample_bp or now >= config.ends_at or not body.surface.streams:
             return False
-        return basis_point(self._salt, request_id) < config.sample_bp
+        return self._salted.basis_point(request_id) < config.sample_bp

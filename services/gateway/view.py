@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from uuid import UUID
 
-from services.domain.assignment import split_salt
+from services.domain.assignment import Salted, split_salt
 from services.domain.configuration import (
     Config,
     CredentialConfig,
@@ -18,22 +18,24 @@ from services.domain.configuration import (
 )
 from services.gateway.ab_test import prepare
 from services.gateway.choices import Choices
+from services.gateway.leases import Leased
 from services.gateway.limiting.plans import Plan, has_limits, plan_of, scope_of
 from services.gateway.overrides import Overrides
 from services.gateway.shadow_copies import ServedShadow
 
 
-class ServedRoute:
-    """A route with what every request would otherwise compute again."""
+class ServedRoute(Leased):
+    """A route with what every request would otherwise compute again. The lease is its canary's."""
 
-    __slots__ = ("choices", "config", "overrides", "salt", "shadow", "test")
+    __slots__ = ("choices", "config", "overrides", "shadow", "split", "test")
 
     def __init__(self, config: RouteConfig) -> None:
+        super().__init__()
         self.config = config
         self.overrides = {key: Overrides(variant) for key, variant in config.variants.items()}
-        self.salt = "" if config.experiment is None else split_salt(config.experiment.salt)
+        self.split = Salted("" if config.experiment is None else split_salt(config.experiment.salt))
         self.test = prepare(config.test, config.key)
-        self.choices = Choices(config, self.test)
+        self.choices = Choices(config, self.test, self.overrides)
         self.shadow = None if config.shadow is None else ServedShadow(config.shadow)
 
 

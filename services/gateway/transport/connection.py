@@ -41,7 +41,6 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_alarm",
-        "_asked_in_turn",
         "_blocked",
         "_closed",
         "_cork",
@@ -53,6 +52,7 @@ class Connection(asyncio.Protocol):
         "_response",
         "_transport",
         "_unsent",
+        "_unsent_in_turn",
         "_uses",
         "asked_at",
         "created_at",
@@ -74,8 +74,8 @@ class Connection(asyncio.Protocol):
         self._unsent: memoryview | None = None
         self._blocked = self._paused = self._closed = False
         self._uses = 0
-        self._asked_in_turn = -1
-        """The turn at whose end the last request is sent."""
+        self._unsent_in_turn = -1
+        """The turn of the event loop at whose end the request is sent."""
         self.origin = origin
         self.created_at = self.idle_since = self.asked_at = loop.time()
 
@@ -88,9 +88,10 @@ class Connection(asyncio.Protocol):
         self._alarm.set(min(deadlines.total, deadlines.first_byte))
         response = self._response = Response(self._loop, self, self._limits)
         if len(body) <= _ONE_WRITE:
-            self._asked_in_turn = self._cork.turn
-            self._cork.write(self._transport, head + body)
+            waits = self._cork.write(self._transport, head + body)
+            self._unsent_in_turn = self._cork.turn if waits else -1
         else:
+            self._unsent_in_turn = -1
             self._cork.flush()
             self._transport.write(head)
             self._unsent = memoryview(body)
@@ -200,7 +201,7 @@ class Connection(asyncio.Protocol):
         # Whatever came before its request was sent is no answer to it.
         return (
             self._unsent is None
-            and self._asked_in_turn != self._cork.turn
+            and self._unsent_in_turn != self._cork.turn
             and not self._paused
             and self._transport is not None
             and not self._transport.is_closing()

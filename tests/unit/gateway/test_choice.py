@@ -84,6 +84,16 @@ def test_a_lease_that_ran_out_takes_the_treatment_away(measured_at: dict[UUID, f
     assert (choice.assignments == ()) is blind
 
 
+def test_a_lease_that_is_renewed_gives_the_treatment_back() -> None:
+    route, measured_at = served(9_999), {EXPERIMENT_ID: NOW}
+    unit_id = next(u for u in map(str, range(99)) if basis_point(split_salt("salt"), u) < 9_999)
+    blind = [says_blind(choose(route, unit_id, measured_at, now)) for now in (NOW, NOW + 60, NOW + 61)]
+    assert blind == [False, False, True]
+    measured_at[EXPERIMENT_ID] = NOW + 2
+    blind = [says_blind(choose(route, unit_id, measured_at, now)) for now in (NOW + 62, NOW + 63)]
+    assert blind == [False, True]
+
+
 def test_an_experiment_may_hold_its_split_while_nobody_measures() -> None:
     choice = choose(served(9_999, on_blind="hold"), "ada", {}, NOW)
     assert says_blind(choice)

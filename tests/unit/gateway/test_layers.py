@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from services.domain.configuration import ExperimentConfig, RouteConfig, TestConfig, VariantConfig
 from services.domain.events import Role
 from services.gateway.choice import choose
+from services.gateway.choices import Choice
 from services.gateway.view import ConfigView, ServedRoute
 
 CANARY_ID, TEST_ID = UUID(int=1), UUID(int=2)
@@ -103,17 +104,20 @@ def test_no_test_or_one_that_stands_still_assigns_nobody(test: TestConfig | None
 
 
 def test_an_unmeasured_test_is_no_reason_to_take_the_canary_away() -> None:
-    served = route(running_test(traffic_bp=10_000, weights_bp=(1, 9_998, 1)), CANARY)
+    def chosen(measured_at: dict[UUID, float]) -> Choice:
+        served = route(running_test(traffic_bp=10_000, weights_bp=(1, 9_998, 1)), CANARY)
+        return choose(served, treated, measured_at, NOW)
+
     treated = next(unit for unit in UNITS if choose(ONLY_CANARY, unit, FRESH, NOW).variant_key == "canary")
-    choice = choose(served, treated, {CANARY_ID: NOW}, NOW)
+    choice = chosen({CANARY_ID: NOW})
     assert (choice.variant_key, len(choice.assignments)) == ("canary", 1)
     assert b"x-headgate-blind: the-test\r\n" in choice.fields
 
-    choice = choose(served, treated, {TEST_ID: NOW}, NOW)
+    choice = chosen({TEST_ID: NOW})
     assert (choice.variant_key, choice.assignments[0].experiment_id) == ("one", TEST_ID)
     assert b"x-headgate-blind: the-canary\r\n" in choice.fields
 
-    choice = choose(served, treated, {}, NOW)
+    choice = chosen({})
     assert (choice.variant_key, choice.assignments) == ("stable", ())
     assert b"x-headgate-blind: the-canary, the-test\r\n" in choice.fields
 
