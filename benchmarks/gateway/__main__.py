@@ -25,7 +25,7 @@ from benchmarks.gateway.comparison import compare
 from benchmarks.gateway.contender import Contender, Start, Surroundings
 from benchmarks.gateway.environments import CannotInstall
 from benchmarks.gateway.floor import Bare
-from benchmarks.gateway.headgate import NAME, PURE, Headgate, NotEverythingOn
+from benchmarks.gateway.headgate import NAME, PURE, UNLIMITED, Headgate, NotEverythingOn
 from benchmarks.gateway.load import BadAnswer
 from benchmarks.gateway.measure import Plan
 from benchmarks.gateway.memory import REQUESTS, watch_memory
@@ -60,16 +60,24 @@ async def _comparison(stage: Stage, chosen: argparse.Namespace, plan: Plan) -> d
 
 
 async def _scale(stage: Stage, chosen: argparse.Namespace, plan: Plan) -> dict[str, Any]:
-    many = f"{NAME}-{chosen.routes}-routes"
+    one, many = f"{NAME}-one-route", f"{NAME}-{chosen.routes}-routes"
     starts = [
-        Headgate(stage.bootstrap_servers, routes=chosen.routes, name=many),
-        Headgate(stage.bootstrap_servers),
+        Headgate(
+            stage.bootstrap_servers, routes, f"{name}{UNLIMITED if not limited else ''}", limited=limited
+        )
+        for limited in (False, True)
+        for name, routes in ((one, 1), (many, chosen.routes))
     ]
     async with AsyncExitStack() as stack:
         contenders = await _all(starts, stage.given, stack)
         samples = await compare(contenders, [NON_STREAMING], chosen.rounds, plan, say_to_stderr)
-    figures = summary(samples, many)
-    return figures | {"routes": chosen.routes, "growth": figures["ratios"][NAME][NON_STREAMING.name]}
+    figures = summary(samples, one)
+    cpu = {name: cost[NON_STREAMING.name] for name, cost in figures["cpu_us"].items()}
+    return figures | {
+        "routes": chosen.routes,
+        "growth": round(cpu[many + UNLIMITED] / cpu[one + UNLIMITED], 3),
+        "growth_with_limits": round(cpu[many] / cpu[one], 3),
+    }
 
 
 async def _memory(stage: Stage, chosen: argparse.Namespace, plan: Plan) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from benchmarks.gateway.contender import (
     until_listening,
 )
 from benchmarks.gateway.environments import CHECKOUT, compiled_packages
-from benchmarks.gateway.installation import KEY, SECRET_VARIABLE, installed, route_names
+from benchmarks.gateway.installation import KEY, NO_LIMITS, PLENTY, SECRET_VARIABLE, installed, route_names
 from benchmarks.gateway.load import Target
 from services.embedded.errors import NotReady
 from services.embedded.ports import LOOPBACK, free_port
@@ -38,6 +38,8 @@ ACKNOWLEDGED_WITHIN_SECONDS = 10.0
 
 NAME = "headgate"
 PURE = f"{NAME}-pure"
+UNLIMITED = "-unlimited"
+"""How the names end of those without limits."""
 
 
 class NotEverythingOn(Exception):
@@ -48,13 +50,14 @@ class NotEverythingOn(Exception):
 class Headgate:
     """Starts gateways on one Kafka; each call has an installation of its own, with so many routes.
 
-    ``compiled`` as it ships; else the plain Python of this checkout.
+    ``compiled`` as it ships; else the plain Python of this checkout. With ``limited``, every limit is on.
     """
 
     bootstrap_servers: str
     routes: int = 1
     name: str = NAME
     compiled: bool = True
+    limited: bool = True
 
     def __call__(self, given: Surroundings) -> AbstractAsyncContextManager[Contender]:
         """Run a gateway."""
@@ -80,7 +83,8 @@ class Headgate:
                 SECRET_VARIABLE: "sk-static",
             },
         )
-        async with installed(kafka, given.base_url, self.routes), running(process):
+        limits = PLENTY if self.limited else NO_LIMITS
+        async with installed(kafka, given.base_url, self.routes, limits), running(process):
             await until_listening(process, port)
             await _until_serving(process, port, self.routes)
             if (await state_of(port))["compiled"] is not self.compiled:
@@ -126,6 +130,9 @@ async def check_everything_was_on(contender: Contender) -> dict[str, int]:
     if not state["checks"]["experiments"]["ok"]:
         raise NotEverythingOn(f"experiments without a lease: {state['checks']['experiments']['blind'][:3]}")
     limits = state["checks"]["limits"]
-    if not (limits["shared"] and limits["tracked"]) or limits["held"]:
-        raise NotEverythingOn(f"limits were not counted, shared and settled: {limits}")
+    limited = not contender.name.endswith(UNLIMITED)
+    if bool(limits["shared"] and limits["tracked"]) is not limited or limits["held"]:
+        raise NotEverythingOn(
+            f"limits should {'' if limited else 'not '}be counted, shared, settled: {limits}"
+        )
     return {"served": served, "outcomes_acknowledged": int(outcomes["acknowledged"])}

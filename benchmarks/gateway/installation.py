@@ -52,6 +52,7 @@ PLENTY = Limits(
     dollars_per_day=1_000_000_000.0,
 )
 """Every limit and every budget is on, and none binds."""
+NO_LIMITS = Limits()
 PRICES = Prices(input_per_million=2.5, output_per_million=10.0, cached_input_per_million=1.25)
 _VERSION = (1, 1)
 
@@ -62,17 +63,24 @@ def route_names(routes: int) -> tuple[str, ...]:
 
 
 @asynccontextmanager
-async def installed(kafka: KafkaSettings, base_url: str, routes: int) -> AsyncIterator[None]:
-    """Publish an installation with so many routes, and renew every lease meanwhile."""
+async def installed(
+    kafka: KafkaSettings, base_url: str, routes: int, limits: Limits = PLENTY
+) -> AsyncIterator[None]:
+    """Publish an installation with so many routes, and renew every lease meanwhile.
+
+    ``limits`` are those of the key, of its team, of each route, and of each unit on a route.
+    """
     await create_topics(kafka, OUTCOME_PARTITIONS)
     producer = idempotent_producer(kafka, client_id="bench-config")
     await producer.start()
     try:
         topic = TopicNames(kafka.topic_prefix).config
-        experiments = [_experiment(name) for name in route_names(routes)]
-        await _publish(producer, topic, _basics(base_url))
+        names = route_names(routes)
+        experiments = [_experiment(name) for name in names]
+        await _publish(producer, topic, _basics(base_url, limits))
         await _publish(producer, topic, _leases(experiments))
-        await _publish(producer, topic, map(_route, route_names(routes), experiments))
+        served = [_route(one, limits, other) for one, other in zip(names, experiments, strict=True)]
+        await _publish(producer, topic, served)
         renewing = asyncio.create_task(_renew(producer, topic, experiments))
         try:
             yield
@@ -96,7 +104,7 @@ async def _publish(producer: AIOKafkaProducer, topic: str, states: Iterable[Conf
     await asyncio.gather(*sent)
 
 
-def _basics(base_url: str) -> list[Config]:
+def _basics(base_url: str, limits: Limits) -> list[Config]:
     """Return the installation, a client's key, its team, and two endpoints: to ask, and to fail over to."""
     return [
         InstallationConfig(
@@ -108,9 +116,9 @@ def _basics(base_url: str) -> list[Config]:
             key_id="bench",
             label="benchmark",
             team=TEAM,
-            limits=PLENTY,
+            limits=limits,
         ),
-        TeamConfig(version=_VERSION, key=TEAM, limits=PLENTY),
+        TeamConfig(version=_VERSION, key=TEAM, limits=limits),
         *(
             EndpointConfig(
                 version=_VERSION,
@@ -139,7 +147,7 @@ def _experiment(route: str) -> ExperimentConfig:
     )
 
 
-def _route(name: str, experiment: ExperimentConfig) -> RouteConfig:
+def _route(name: str, limits: Limits, experiment: ExperimentConfig) -> RouteConfig:
     variants = {
         key: VariantConfig(key=key, endpoint_keys=("first", "second"), model=f"static-{key}")
         for key in ("control", "treatment")
@@ -151,8 +159,8 @@ def _route(name: str, experiment: ExperimentConfig) -> RouteConfig:
         variants=variants,
         allocation_version=1,
         experiment=experiment,
-        limits=PLENTY,
-        unit_limits=PLENTY,
+        limits=limits,
+        unit_limits=limits,
     )
 
 
