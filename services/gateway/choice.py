@@ -38,24 +38,26 @@ def choose(route: ServedRoute, unit_id: str, measured_at: Mapping[UUID, float], 
 
     The A/B test is laid over the canary: whom it gives its control, or nothing, is served as without it.
     """
-    canary, test = route.config.experiment, route.test
+    canary, test, choices = route.canary, route.test, route.choices
     if canary is None and test is None:
-        return route.choices.plain
+        return choices.plain
     role, blind = (None, False) if canary is None else _role(canary, route, unit_id, measured_at, now)
     if test is None:
-        return route.choices.of(role, blind)
+        if blind or role is None:
+            return choices.of(role, blind)
+        return choices.treatment if role is Role.TREATMENT else choices.control
     test_blind = test.is_blind(test.config, measured_at, now)
     index = None if test_blind and test.config.on_blind != "hold" else test.variant_of(unit_id)
-    return route.choices.of(role, blind, index, test_blind)
+    return choices.of(role, blind, index, test_blind)
 
 
 def _role(
     canary: ExperimentConfig, route: ServedRoute, unit_id: str, measured_at: Mapping[UUID, float], now: float
 ) -> tuple[Role | None, bool]:
     """Return the unit's role in a canary, None where nobody is assigned, and whether nobody measures it."""
-    share_bp = canary.treatment_share_bp
+    share_bp = route.share_bp
     blind = route.is_blind(canary, measured_at, now)
-    if not 0 < share_bp < BASIS_POINTS or (blind and canary.on_blind != "hold"):
+    if not 0 < share_bp < BASIS_POINTS or (blind and not route.holds_blind):
         return None, blind
     treated = is_treatment(route.split.basis_point(unit_id), share_bp)
     return (Role.TREATMENT if treated else Role.CONTROL), blind

@@ -12,14 +12,16 @@ from services.domain.events import AssignedTo, Role
 from services.gateway.ab_test import ServedTest
 from services.gateway.inbound.heads import lines
 from services.gateway.overrides import Overrides
+from services.gateway.retry_budget import RetryBudget
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Choice:
     """What a request gets. ``assignments`` holds only what its unit was really randomised in.
 
     ``fields`` are the lines of the answer's head that tell it. ``test`` is None unless the unit is in it.
-    ``variant`` and ``overrides`` are None where the route has no variant of that name.
+    ``variant`` and ``overrides`` are None where the route has no variant of that name. Only ``budget`` is set
+    later.
     """
 
     variant_key: str
@@ -28,12 +30,14 @@ class Choice:
     fields: bytes
     assignments: tuple[AssignedTo, ...] = ()
     test: ServedTest | None = None
+    budget: RetryBudget | None = None
+    """Its variant's, once it was looked up."""
 
 
 class Choices:
     """All choices of one route at one version of its configuration, made when they are first needed."""
 
-    __slots__ = ("_config", "_forced", "_made", "_overrides", "_test", "plain")
+    __slots__ = ("_config", "_forced", "_made", "_overrides", "_test", "control", "plain", "treatment")
 
     def __init__(
         self, config: RouteConfig, test: ServedTest | None, overrides: Mapping[str, Overrides]
@@ -46,6 +50,9 @@ class Choices:
         self._forced: dict[str, Choice] = {}
         self.plain = self.of(None, False)
         """The choice of a route without any experiment."""
+        canary = config.experiment
+        self.control = self.plain if canary is None else self.of(Role.CONTROL, False)
+        self.treatment = self.plain if canary is None else self.of(Role.TREATMENT, False)
 
     def of(
         self, role: Role | None, canary_blind: bool, index: int | None = None, test_blind: bool = False

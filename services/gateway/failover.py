@@ -23,7 +23,7 @@ from services.gateway.inbound.heads import lines
 from services.gateway.overrides import Overrides
 from services.gateway.providers import hides_usage, is_event_stream, passed_on, upstream_request
 from services.gateway.retry_after import retry_after_seconds
-from services.gateway.retry_budget import RetryBudgets
+from services.gateway.retry_budget import RetryBudget, RetryBudgets
 from services.gateway.selection import Selection
 from services.gateway.upstream import Upstream, UpstreamAnswer, UpstreamFailed
 from services.gateway.watching import Trace
@@ -63,6 +63,7 @@ class Job(msgspec.Struct, frozen=True):
     overrides: Overrides
     body: RequestBody
     attempts: list[Attempt]
+    budget: RetryBudget
     lines: bytes = b""
     trace: Trace | None = None
 
@@ -78,12 +79,15 @@ class Failover:
         self._budgets = budgets
         self._max_answer_bytes = max_answer_bytes
 
+    def budget_of(self, route_key: str, variant_key: str) -> RetryBudget:
+        """Return what the requests to a variant of a route may be retried from."""
+        return self._budgets.of(route_key, variant_key)
+
     async def reach(self, job: Job, endpoints: Mapping[str, EndpointConfig]) -> Reached:
         """Return the first good answer, else the last bad one a provider gave. Raises Unserveable."""
         last_answer: Reached | None = None
         failures: list[str] = []
-        budget = self._budgets.of(job.route_key, job.variant.key)
-        now = time.monotonic()
+        budget, now = job.budget, time.monotonic()
         budget.request(now)
         attempt = self._select(job, endpoints, now)
         while attempt is not None:

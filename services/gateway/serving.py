@@ -213,12 +213,16 @@ class Serving:
             raise NoHealthyEndpoints(
                 f"route {route.key!r} has no variant {choice.variant_key!r}; define it again"
             )
+        budget = choice.budget
+        if budget is None:
+            budget = choice.budget = self._failover.budget_of(route.key, choice.variant_key)
         job = Job(
             route.key,
             variant,
             overrides,
             exchange.body,
             exchange.attempts,
+            budget,
             upstream_line(exchange.request_id),
             exchange.trace,
         )

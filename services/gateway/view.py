@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from services.domain.assignment import Salted, split_salt
 from services.domain.configuration import (
@@ -27,16 +30,47 @@ from services.gateway.shadow_copies import ServedShadow
 class ServedRoute(Leased):
     """A route with what every request would otherwise compute again. The lease is its canary's."""
 
-    __slots__ = ("choices", "config", "overrides", "shadow", "split", "test")
+    __slots__ = (
+        "canary",
+        "choices",
+        "config",
+        "holds_blind",
+        "overrides",
+        "shadow",
+        "share_bp",
+        "split",
+        "test",
+    )
 
     def __init__(self, config: RouteConfig) -> None:
         super().__init__()
-        self.config = config
+        self.config = config = _interned(config)
+        self.canary = canary = config.experiment
+        self.share_bp = 0 if canary is None else canary.treatment_share_bp
+        self.holds_blind = canary is not None and canary.on_blind == "hold"
         self.overrides = {key: Overrides(variant) for key, variant in config.variants.items()}
-        self.split = Salted("" if config.experiment is None else split_salt(config.experiment.salt))
+        self.split = Salted("" if canary is None else split_salt(canary.salt))
         self.test = prepare(config.test, config.key)
         self.choices = Choices(config, self.test, self.overrides)
         self.shadow = None if config.shadow is None else ServedShadow(config.shadow)
+
+
+def _interned(config: RouteConfig) -> RouteConfig:
+    """Return the same with its names interned.
+
+    Routes have the names of variants and endpoints in common. As one object each they stay in the processor's
+    cache, however many routes there are, and dictionaries find them without comparing text.
+    """
+    canary, intern = config.experiment, sys.intern
+    variants = {
+        intern(key): replace(
+            variant, key=intern(variant.key), endpoint_keys=tuple(map(intern, variant.endpoint_keys))
+        )
+        for key, variant in config.variants.items()
+    }
+    if canary is not None:
+        canary = replace(canary, control=intern(canary.control), treatment=intern(canary.treatment))
+    return replace(config, stable=intern(config.stable), variants=variants, experiment=canary)
 
 
 class ConfigView:
@@ -75,7 +109,7 @@ class ConfigView:
             case RouteConfig():
                 self.routes[state.key] = ServedRoute(state)
             case EndpointConfig():
-                self.endpoints[state.key] = state
+                self.endpoints[sys.intern(state.key)] = state
             case CredentialConfig():
                 self.credentials[state.key_hash] = state
             case TeamConfig():
