@@ -281,3 +281,11 @@ Config = EndpointConfig | RouteConfig | CredentialConfig | TeamConfig | LeaseCon
 def config_key(state: Config) -> str:
     """Return the record key of a state: ``kind/name``."""
     return f"{state.__struct_config__.tag}/{state.name}"
+
+
+def is_lease(key: str) -> bool:
+    """Say whether a record's key is a lease's: what is renewed all the time, and changes nothing else."""
+    return key.startswith(_LEASE)
+
+
+_LEASE = f"{LeaseConfig.__struct_config__.tag}/"

@@ -22,7 +22,7 @@ _MARK = b";base64,"
 _SHORTEST_FILE = 4000
 _file = re.compile(rb";base64,[A-Za-z0-9+/=_\\-]{%d,}" % _SHORTEST_FILE)
 _STRIDE, _GLANCE = 2048, 64
-_all_base64 = re.compile(rb"[A-Za-z0-9+/=_\\-]{64}").match
+_all_base64 = re.compile(rb"[A-Za-z0-9+/=_\\-]{%d}" % _GLANCE).match
 
 
 def prompt_tokens(document: bytes) -> int:

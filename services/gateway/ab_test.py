@@ -48,7 +48,7 @@ class ServedTest(Leased):
     )
 
     def __init__(self, config: TestConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         self.config = config
         self._inclusion = Salted(inclusion_salt(config.salt))
         self._split = Salted(split_salt(config.salt))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from uuid import UUID
 
 from services.domain.assignment import BASIS_POINTS, is_treatment
-from services.domain.configuration import ExperimentConfig, UnitFallback
+from services.domain.configuration import UnitFallback
 from services.domain.events import Role, UnitSource
 from services.gateway.body import RequestBody
 from services.gateway.choices import Choice
@@ -38,25 +38,25 @@ def choose(route: ServedRoute, unit_id: str, measured_at: Mapping[UUID, float], 
 
     The A/B test is laid over the canary: whom it gives its control, or nothing, is served as without it.
     """
-    canary, test, choices = route.canary, route.test, route.choices
-    if canary is None and test is None:
-        return choices.plain
-    role, blind = (None, False) if canary is None else _role(canary, route, unit_id, measured_at, now)
+    test, choices = route.test, route.choices
+    role, blind = _role(route, unit_id, measured_at, now) if route.has_canary else (None, False)
     if test is None:
-        if blind or role is None:
+        if blind:
             return choices.of(role, blind)
+        if role is None:
+            return choices.plain
         return choices.treatment if role is Role.TREATMENT else choices.control
-    test_blind = test.is_blind(test.config, measured_at, now)
+    test_blind = test.is_blind(measured_at, now)
     index = None if test_blind and test.config.on_blind != "hold" else test.variant_of(unit_id)
     return choices.of(role, blind, index, test_blind)
 
 
 def _role(
-    canary: ExperimentConfig, route: ServedRoute, unit_id: str, measured_at: Mapping[UUID, float], now: float
+    route: ServedRoute, unit_id: str, measured_at: Mapping[UUID, float], now: float
 ) -> tuple[Role | None, bool]:
-    """Return the unit's role in a canary, None where nobody is assigned, and whether nobody measures it."""
+    """Return the unit's role in the canary, None where nobody is assigned, and whether nobody measures it."""
     share_bp = route.share_bp
-    blind = route.is_blind(canary, measured_at, now)
+    blind = route.is_blind(measured_at, now)
     if not 0 < share_bp < BASIS_POINTS or (blind and not route.holds_blind):
         return None, blind
     treated = is_treatment(route.split.basis_point(unit_id), share_bp)

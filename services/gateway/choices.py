@@ -13,6 +13,7 @@ from services.gateway.ab_test import ServedTest
 from services.gateway.inbound.heads import lines
 from services.gateway.overrides import Overrides
 from services.gateway.retry_budget import RetryBudget
+from services.gateway.variant_counts import VariantCounts
 
 
 @dataclass(slots=True)
@@ -20,8 +21,8 @@ class Choice:
     """What a request gets. ``assignments`` holds only what its unit was really randomised in.
 
     ``fields`` are the lines of the answer's head that tell it. ``test`` is None unless the unit is in it.
-    ``variant`` and ``overrides`` are None where the route has no variant of that name. Only ``budget`` is set
-    later.
+    ``variant`` and ``overrides`` are None where the route has no variant of that name. Only ``budget`` and
+    ``counts`` are set later: they are the variant's, kept from one configuration to the next.
     """
 
     variant_key: str
@@ -31,7 +32,7 @@ class Choice:
     assignments: tuple[AssignedTo, ...] = ()
     test: ServedTest | None = None
     budget: RetryBudget | None = None
-    """Its variant's, once it was looked up."""
+    counts: VariantCounts | None = None
 
 
 class Choices:

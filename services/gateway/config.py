@@ -16,7 +16,7 @@ from typing import Literal
 import msgspec
 from aiokafka import ConsumerRecord
 
-from services.domain.configuration import Config, InstallationConfig, config_key
+from services.domain.configuration import Config, InstallationConfig, config_key, is_lease
 from services.gateway.view import ConfigView
 from services.messaging.codec import decode_config
 
@@ -39,6 +39,9 @@ class ConfigStore:
         self.view = ConfigView()
         self.source: Source = "none"
         self.changed = asyncio.Event()
+        """Set by whatever is not just a lease that was renewed."""
+        self.renewed = False
+        """Whether a lease was renewed."""
         self.first_read = asyncio.Event()
         """Set once there is something to serve by."""
         self.limited = asyncio.Event()
@@ -72,7 +75,11 @@ class ConfigStore:
         view = self.view if self._reading is None else self._reading
         for record in records:
             self._apply(view, record)
-        if records and self._reading is None:
+        if not records or self._reading is not None:
+            return
+        self.renewed = True
+        self._changed_at = self._clock()
+        if not all(is_lease(_key(record)) for record in records):
             self._note_change()
 
     def caught_up(self) -> None:
@@ -92,7 +99,7 @@ class ConfigStore:
         self._swap(read, "kafka")
 
     def _apply(self, view: ConfigView, record: ConsumerRecord[bytes, bytes]) -> None:
-        key = (record.key or b"").decode("utf-8", "replace")
+        key = _key(record)
         if record.value is None:
             view.forget(key)
             return
@@ -123,6 +130,10 @@ class ConfigStore:
             self._told = installation
             # Called before any request can be served by this configuration.
             self._on_installation(installation)
+
+
+def _key(record: ConsumerRecord[bytes, bytes]) -> str:
+    return (record.key or b"").decode("utf-8", "replace")
 
 
 def _same(one: InstallationConfig | None, other: InstallationConfig | None) -> bool:

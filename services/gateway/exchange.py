@@ -66,7 +66,7 @@ class Exchange:
         prices = None if self.endpoint is None else self.endpoint.prices
         return Outcome(
             request_id=self.request_id,
-            route_key=self.route.config.key,
+            route_key=self.route.key,
             variant_key=self.choice.variant_key,
             unit_hash=self.unit_hash,
             unit_source=self.unit_source,
@@ -94,7 +94,7 @@ class Exchange:
             self.unit_hash,
             self.unit_source,
             self.request_id,
-            self.route.config.key,
+            self.route.key,
             self.choice.assignments,
             self._about_all().attributes,
             int(self.started_at),

@@ -24,18 +24,22 @@ Measured = ExperimentConfig | TestConfig
 
 
 class Leased:
-    """What is served while somebody measures it. It looks for the lease again when the one it saw is over."""
+    """What is served while somebody measures it, if it is ``measured`` at all.
 
-    __slots__ = ("_until",)
+    It looks for the lease again when the one it saw is over.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_measured", "_until")
+
+    def __init__(self, measured: Measured | None) -> None:
+        self._measured = measured
         self._until = 0.0
 
-    def is_blind(self, experiment: Measured, measured_at: Mapping[UUID, float], now: float) -> bool:
+    def is_blind(self, measured_at: Mapping[UUID, float], now: float) -> bool:
         """Say whether nobody has measured the experiment for longer than its lease allows."""
-        if now <= self._until:
+        if now <= self._until or self._measured is None:
             return False
-        self._until = _lease_end(experiment, measured_at)
+        self._until = _lease_end(self._measured, measured_at)
         return now > self._until
 
 

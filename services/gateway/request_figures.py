@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from services.domain.status import OutcomeStatus
 from services.gateway.exposition import Figures
-from services.gateway.metrics import DURATION_BOUNDS_US, FIRST_TOKEN_BOUNDS_US, Metrics, VariantCounts
+from services.gateway.metrics import Metrics
+from services.gateway.variant_counts import DURATION_BOUNDS_US, FIRST_TOKEN_BOUNDS_US, VariantCounts
 
 _DURATION_BOUNDS = tuple(bound / 1e6 for bound in DURATION_BOUNDS_US)
 _FIRST_TOKEN_BOUNDS = tuple(bound / 1e6 for bound in FIRST_TOKEN_BOUNDS_US)
@@ -58,7 +59,7 @@ def _costs(figures: Figures, counted: _Counted) -> None:
     help_ = "What answers cost, where endpoints have prices. Without a team the label is empty."
     figures.family("headgate_cost_dollars_total", "counter", help_)
     for counts, labels in counted:
-        for team, nanos in list(counts.cost_nanos.items()):
+        for team, nanos in counts.cost_nanos.items():
             figures.sample(nanos / 1e9, team=team, **labels)
 
 

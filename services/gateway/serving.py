@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import Protocol
 
 from uuid_utils import uuid7
 
@@ -31,19 +30,13 @@ from services.gateway.limiting.heads import without_limits
 from services.gateway.limiting.ledger import Reservation
 from services.gateway.limiting.limiter import Limiter
 from services.gateway.limiting.refusals import LimitReached
+from services.gateway.metrics import Metrics
 from services.gateway.rejections import NotReady, body_of
 from services.gateway.request_ids import answer_lines, given_id, upstream_line
 from services.gateway.shadow import Shadows
 from services.gateway.streaming import relay
 from services.gateway.surfaces import Call
 from services.gateway.watching import Trace, Watch
-
-
-class OutcomeSink(Protocol):
-    """Takes outcomes and never makes a request wait."""
-
-    def offer(self, outcome: Outcome) -> None:
-        """Take an outcome."""
 
 
 class Serving:
@@ -53,7 +46,7 @@ class Serving:
         self,
         store: ConfigStore,
         failover: Failover,
-        outcomes: OutcomeSink,
+        metrics: Metrics,
         *,
         tokens: FeedbackTokens,
         shadows: Shadows,
@@ -67,7 +60,7 @@ class Serving:
         self._shadows = shadows
         self._limiter = limiter
         self._failover = failover
-        self._outcomes = outcomes
+        self._metrics = metrics
         self._clock = clock
         self.served = 0
         self.rejections: Counter[str] = Counter()
@@ -109,7 +102,7 @@ class Serving:
             self.active -= 1
             if exchange.reservation is not None:
                 self._settle(exchange, exchange.reservation, outcome)
-        self._outcomes.offer(outcome)
+        self._offer(outcome, exchange)
         if trace is not None:
             trace.ended(exchange, outcome)
         if exchange.copy is not None:
@@ -132,7 +125,7 @@ class Serving:
         body = open_body(document, call)
         route = find_route(body.model, credential, view.routes)
         unit_id, unit_source = find_unit(
-            headers.get(b"x-headgate-unit"), body, request_id, route.config.unit_fallback
+            headers.get(b"x-headgate-unit"), body, request_id, route.unit_fallback
         )
         forced = headers.get(FORCE_HEADER)
         choice = None if forced is None else force(forced, route, credential)
@@ -198,6 +191,13 @@ class Serving:
                 fields += b"x-headgate-feedback-token: %b\r\n" % token
         return fields
 
+    def _offer(self, outcome: Outcome, exchange: Exchange) -> None:
+        choice = exchange.choice
+        counts = choice.counts
+        if counts is None:
+            counts = choice.counts = self._metrics.counts_of(outcome.route_key, outcome.variant_key)
+        self._metrics.offer(outcome, counts)
+
     def _settle(self, exchange: Exchange, reservation: Reservation, outcome: Outcome | None) -> None:
         prices = None if exchange.endpoint is None else exchange.endpoint.prices
         self._limiter.settle(reservation, outcome, prices, exchange.streamed)
@@ -207,7 +207,7 @@ class Serving:
             exchange.endpoint = self._store.view.endpoints.get(exchange.attempts[-1].endpoint_key)
 
     def _reach(self, exchange: Exchange) -> Awaitable[Reached]:
-        route, choice = exchange.route.config, exchange.choice
+        route, choice = exchange.route, exchange.choice
         variant, overrides = choice.variant, choice.overrides
         if variant is None or overrides is None:
             raise NoHealthyEndpoints(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -16,6 +17,8 @@ from services.messaging.settings import KafkaSettings
 logger = logging.getLogger(__name__)
 
 PAUSE_SECONDS = 1.0
+LEASES_SECONDS = 10.0
+"""After that long leases are written even if nothing else has changed: they are always renewed."""
 
 
 class _Snapshot(msgspec.Struct):
@@ -61,9 +64,12 @@ def _write(path: Path, content: bytes) -> None:
 async def keep_snapshot(path: Path, store: ConfigStore) -> None:
     """Write the snapshot whenever the configuration has changed, at most once a second, for ever."""
     while True:
-        await store.changed.wait()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(store.changed.wait(), LEASES_SECONDS)
+        stale = store.changed.is_set() or store.renewed
         store.changed.clear()
-        if store.source == "kafka":
+        store.renewed = False
+        if stale and store.source == "kafka":
             content = _encode(_Snapshot(list(store.view.states.values())))
             try:
                 await asyncio.to_thread(_write, path, content)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from functools import lru_cache
 from uuid import UUID
 
+import msgspec
 from msgspec.structs import replace
 
 from services.domain.assignment import Salted, split_salt
@@ -17,7 +19,9 @@ from services.domain.configuration import (
     LeaseConfig,
     RouteConfig,
     TeamConfig,
+    VariantConfig,
     config_key,
+    is_lease,
 )
 from services.gateway.ab_test import prepare
 from services.gateway.choices import Choices
@@ -31,46 +35,62 @@ class ServedRoute(Leased):
     """A route with what every request would otherwise compute again. The lease is its canary's."""
 
     __slots__ = (
-        "canary",
         "choices",
         "config",
+        "has_canary",
         "holds_blind",
+        "key",
         "overrides",
         "shadow",
         "share_bp",
         "split",
         "test",
+        "unit_fallback",
     )
 
     def __init__(self, config: RouteConfig) -> None:
-        super().__init__()
-        self.config = config = _interned(config)
-        self.canary = canary = config.experiment
+        config, self.overrides = _interned(config)
+        canary = config.experiment
+        super().__init__(canary)
+        self.config = config
+        self.key = config.key
+        self.unit_fallback = config.unit_fallback
+        self.has_canary = canary is not None
         self.share_bp = 0 if canary is None else canary.treatment_share_bp
         self.holds_blind = canary is not None and canary.on_blind == "hold"
-        self.overrides = {key: Overrides(variant) for key, variant in config.variants.items()}
         self.split = Salted("" if canary is None else split_salt(canary.salt))
         self.test = prepare(config.test, config.key)
         self.choices = Choices(config, self.test, self.overrides)
         self.shadow = None if config.shadow is None else ServedShadow(config.shadow)
 
 
-def _interned(config: RouteConfig) -> RouteConfig:
-    """Return the same with its names interned.
+def _interned(config: RouteConfig) -> tuple[RouteConfig, dict[str, Overrides]]:
+    """Return the same with what routes have in common as one object each, and what its variants change.
 
-    Routes have the names of variants and endpoints in common. As one object each they stay in the processor's
-    cache, however many routes there are, and dictionaries find them without comparing text.
+    As one object they stay in the processor's cache, however many routes there are, and dictionaries find
+    names without comparing text.
     """
     canary, intern = config.experiment, sys.intern
-    variants = {
-        intern(key): replace(
-            variant, key=intern(variant.key), endpoint_keys=tuple(map(intern, variant.endpoint_keys))
-        )
-        for key, variant in config.variants.items()
-    }
+    variants, overrides = {}, {}
+    for name, variant in config.variants.items():
+        key = intern(name)
+        variants[key], overrides[key] = _shared(_encode(variant))
     if canary is not None:
         canary = replace(canary, control=intern(canary.control), treatment=intern(canary.treatment))
-    return replace(config, stable=intern(config.stable), variants=variants, experiment=canary)
+    return replace(config, stable=intern(config.stable), variants=variants, experiment=canary), overrides
+
+
+@lru_cache(maxsize=4096)
+def _shared(encoded: bytes) -> tuple[VariantConfig, Overrides]:
+    """Return a variant, the same one for all routes that serve it, and what it changes."""
+    variant, intern = _decode(encoded), sys.intern
+    endpoint_keys = tuple(map(intern, variant.endpoint_keys))
+    variant = replace(variant, key=intern(variant.key), endpoint_keys=endpoint_keys)
+    return variant, Overrides(variant)
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(VariantConfig).decode
 
 
 class ConfigView:
@@ -129,8 +149,7 @@ class ConfigView:
             return plan
 
     def _note_limits(self, key: str, *, limited: bool) -> None:
-        if key.startswith("lease/"):
-            # Renewed all the time, and limits nothing.
+        if is_lease(key):
             return
         self._plans.clear()
         if limited:

@@ -11,7 +11,7 @@ class Window:
     The oldest of the buckets leaves as a whole, so what is counted spans nine to ten tenths of the time.
     """
 
-    __slots__ = ("_bucket", "_marks", "_seconds", "_things", "marked", "total")
+    __slots__ = ("_bucket", "_marks", "_newest", "_seconds", "_things", "marked", "total")
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds / BUCKETS
@@ -21,6 +21,8 @@ class Window:
         """Forget everything."""
         self.total = self.marked = 0
         self._things = [0] * BUCKETS
+        self._newest = 0
+        """What goes into the newest bucket once it is complete: until then only this object is touched."""
         self._marks = [0] * BUCKETS
         self._bucket = 0
 
@@ -29,7 +31,7 @@ class Window:
         # Nearly always in the bucket of the thing before: that costs no call.
         if int(now / self._seconds) > self._bucket:
             self.turn_to(now)
-        self._things[self._bucket % BUCKETS] += 1
+        self._newest += 1
         self.total += 1
 
     def mark(self, now: float) -> None:
@@ -43,6 +45,8 @@ class Window:
         bucket = int(now / self._seconds)
         if bucket <= self._bucket:
             return
+        self._things[self._bucket % BUCKETS] = self._newest
+        self._newest = 0
         for passed in range(max(self._bucket + 1, bucket - BUCKETS + 1), bucket + 1):
             place = passed % BUCKETS
             self.total -= self._things[place]

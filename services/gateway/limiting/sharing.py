@@ -92,10 +92,6 @@ class Sharing:
         """Wait for the others to be heard, unless that takes long."""
         await self._joined.wait()
 
-    def _join(self) -> None:
-        self.joining = False
-        self._joined.set()
-
     # For the listener.
 
     def begin(self) -> None:
@@ -224,10 +220,14 @@ class Sharing:
         except KafkaError:
             self._beats.not_saved(total)
 
+    def _join(self) -> None:
+        self.joining = False
+        self._joined.set()
+
     def _note_standing(self) -> None:
         standing = self._ledger.standing
         found = standing.together, standing.replicas
-        if found == self._told or not (self._told or not self.joining):
+        if found == self._told or (self.joining and self._told is None):
             return
         was_together = self._told is None or self._told[0]
         self._told = found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,8 +19,9 @@ from services.domain.configuration import (
     VariantConfig,
     config_key,
 )
+from services.gateway import snapshot as keeping
 from services.gateway.config import ConfigStore
-from services.gateway.snapshot import load_snapshot, save_snapshot
+from services.gateway.snapshot import keep_snapshot, load_snapshot, save_snapshot
 from services.messaging.codec import encode_event
 
 
@@ -133,6 +135,65 @@ def test_the_installation_is_told_before_anything_is_served_and_again_only_if_it
     assert told == [4]
     read(store, installation(2))
     assert told == [4, 4]
+
+
+def lease(measured_at: float) -> LeaseConfig:
+    version = (0, int(measured_at))
+    return LeaseConfig(version=version, experiment_id=UUID(int=7), measured_at=measured_at)
+
+
+def test_a_renewed_lease_counts_at_once_and_is_no_change_of_the_configuration() -> None:
+    store = ConfigStore()
+    read(store, installation(), route("r", (1, 1)))
+    store.changed.clear()
+    store.records([record(lease(5.0))])
+    assert store.view.measured_at == {UUID(int=7): 5.0}
+    assert (store.changed.is_set(), store.renewed) == (False, True)
+    store.records([record(lease(6.0)), record(route("r", (1, 2)))])
+    assert store.changed.is_set()
+
+
+async def test_renewed_leases_alone_are_written_too_only_less_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "LEASES_SECONDS", 0.01)
+    monkeypatch.setattr(keeping, "PAUSE_SECONDS", 0.01)
+    store, path = ConfigStore(), tmp_path / "config.json"
+    read(store, installation())
+    keeper = asyncio.create_task(keep_snapshot(path, store))
+    try:
+        async with asyncio.timeout(10.0):
+            while not load_snapshot(path):
+                await asyncio.sleep(0.005)
+            store.records([record(lease(5.0))])
+            while lease(5.0) not in load_snapshot(path):
+                await asyncio.sleep(0.005)
+    finally:
+        keeper.cancel()
+
+
+def test_routes_share_the_variants_they_have_in_common_until_one_changes() -> None:
+    store = ConfigStore()
+    read(store, installation(), *(route(key, (1, 1), "common") for key in ("a", "b")))
+    routes = store.view.routes
+    assert routes["a"].config.variants["common"] is routes["b"].config.variants["common"]
+    assert routes["a"].overrides["common"] is routes["b"].overrides["common"]
+    changed = VariantConfig(key="common", endpoint_keys=("e",), model="m", parameters={"seed": 2**70})
+    store.records(
+        [
+            record(
+                RouteConfig(
+                    version=(1, 2),
+                    key="b",
+                    stable="common",
+                    variants={"common": changed},
+                    allocation_version=2,
+                )
+            )
+        ]
+    )
+    assert routes["b"].config.variants["common"] == changed
+    assert routes["a"].config.variants["common"].model is None
 
 
 def test_a_snapshot_comes_back_as_it_was(tmp_path: Path) -> None:

@@ -76,6 +76,15 @@ def test_a_request_in_all_its_figures() -> None:
     assert first_token == Bars([0, 1, *[0] * 13], 0.04)
 
 
+def test_costs_are_told_apart_by_team_in_whatever_order_they_ask() -> None:
+    metrics = Metrics(Sink())
+    counts = metrics.counts_of("support", "stable")
+    for nanos, team in ((1, "a"), (10, "b"), (100, "a"), (1_000, ""), (10_000, "a"), (100_000, "b")):
+        metrics.offer(outcome(cost_nanos=nanos, team_key=team), counts)
+    assert metrics.by_route["support"]["stable"] is counts
+    assert counts.cost_nanos == {"a": 10_101, "b": 100_010, "": 1_000}
+
+
 def test_names_beyond_the_limit_are_added_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(counting, "MOST_SERIES", 4)
     metrics = Metrics(Sink())
