@@ -71,13 +71,14 @@ class Places:
     def __init__(self, partitions: int) -> None:
         self.partitions = partitions
         self._serial = 0
+        self.facts = np.zeros(1 << 8, _FACTS)
         self.clear()
 
     def clear(self) -> None:
         """Forget everything."""
         self.numbers: Integers = np.zeros(1 << 14, np.int64)
         # As many as before, so that a number somebody still has is no place's, but a number.
-        self.facts = np.zeros(max(len(getattr(self, "facts", ())), 1 << 8), _FACTS)
+        self.facts = np.zeros_like(self.facts)
         self.shapes: list[tuple[Column, ...]] = []
         self._by_key: dict[SumsKey, Place] = {}
         self._by_number: list[Place | None] = []
