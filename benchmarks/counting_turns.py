@@ -43,9 +43,9 @@ class Worker:
 
     def close(self) -> None:
         """End the process: what it has not written yet is of no use."""
-        self._turns.close()
         self._process.kill()
         self._process.join()
+        self._turns.close()
 
 
 @contextmanager

@@ -18,14 +18,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.domain.bucket_table import Integers
 from services.storage.binary_arrays import int4s, uuids
-from services.storage.buckets import STORED, Sketches
+from services.storage.buckets import STORED, PackedSketches
 from services.storage.claims import Fenced, UnitEvent
 from services.storage.counting import QualityCount, add_quality
 
 ROWS_AT_ONCE = 32
 """How many rows are packed and sent with one statement: between them others have their turn."""
-
-_pack = msgspec.msgpack.Encoder().encode
 
 
 class BucketAdvance(NamedTuple):
@@ -60,7 +58,7 @@ class SumsToWrite:
     partitions: int
     columns: tuple[str, ...]
     sums: Integers
-    sketches: Callable[[], Sketches]
+    sketches: Callable[[], PackedSketches]
 
 
 @dataclass(slots=True)
@@ -171,7 +169,7 @@ def _sum_columns(rows: Sequence[SumsToWrite]) -> dict[str, object]:
         "names": [" ".join(columns) for columns in names],
         "columns": int4s([names[row.columns] for row in rows]),
         **_joined("sums", [row.sums.astype(STORED, copy=False).tobytes() for row in rows]),
-        **_joined("sketches", [_pack(row.sketches()) for row in rows]),
+        **_joined("sketches", [row.sketches() for row in rows]),
     }
 
 

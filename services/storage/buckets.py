@@ -28,6 +28,9 @@ STORED = np.dtype(">i8")
 Sketches = dict[str, dict[int, tuple[list[int], list[int]]]]
 """Source → replicate → (cells in order, counts), as `analytics.sketch` numbers them."""
 
+PackedSketches = bytes
+"""``Sketches`` as they are stored: MessagePack."""
+
 _sketches_decoder = msgspec.msgpack.Decoder(Sketches)
 
 
@@ -237,6 +240,6 @@ def unpack_sums(packed: bytes, columns: int) -> Integers:
     return np.frombuffer(packed, STORED).astype(np.int64).reshape(columns, 2, -1)
 
 
-def unpack_sketches(packed: bytes | None) -> Sketches:
+def unpack_sketches(packed: PackedSketches | None) -> Sketches:
     """Return stored sketches."""
     return {} if packed is None else _sketches_decoder.decode(packed)

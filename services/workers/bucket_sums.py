@@ -11,10 +11,10 @@ import numpy as np
 
 from services.domain.bucket_table import Integers
 from services.storage.bucket_writing import ROWS_AT_ONCE, SumsToWrite
-from services.storage.buckets import STORED, BucketRow, Sketches, SumsKey
+from services.storage.buckets import STORED, BucketRow, PackedSketches, SumsKey
 from services.storage.counting import QualityCount
 from services.storage.segments import SegmentValue
-from services.workers.cells import Cells, sketches_of
+from services.workers.cells import Cells, packed
 from services.workers.columns import Columns, Opened
 from services.workers.directory import Part
 from services.workers.lines import Line
@@ -132,7 +132,7 @@ class BucketSums:
         if reason is not None:
             self._not_summed[line.partition, line.experiment_id, line.phase, reason] += 1
 
-    def _taken(self, place: Place, sketches: Callable[[], list[Sketches]], number: int) -> SumsToWrite:
+    def _taken(self, place: Place, sketches: Callable[[], list[PackedSketches]], number: int) -> SumsToWrite:
         self._places.taken(place)
         return SumsToWrite(
             experiment_id=place.key.experiment_id,
@@ -146,8 +146,8 @@ class BucketSums:
             sketches=lambda: sketches()[number],
         )
 
-    def _sketches(self, places: Sequence[Place], noted: Sequence[Cells]) -> list[Sketches]:
-        return sketches_of(self._places.add_cells(places, noted), len(places))
+    def _sketches(self, places: Sequence[Place], noted: Sequence[Cells]) -> list[PackedSketches]:
+        return packed(self._places.add_cells(places, noted), len(places))
 
     def _add_outcomes(self, columns: Columns, now: float) -> None:
         places = self._places

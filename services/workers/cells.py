@@ -6,12 +6,14 @@ import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
 from analytics.quantiles import REPLICATES
 from services.domain.bucket_table import Integers
 from services.domain.metric import SKETCHED
-from services.storage.buckets import Sketches
+from services.storage.buckets import PackedSketches, Sketches
+from services.storage.packed_numbers import PackedNumbers, pair
 
 CELL_BITS = 19
 """Cells of times are below this many bits (see `analytics.sketch`)."""
@@ -19,6 +21,8 @@ REPLICATE_BITS = 5
 _SOURCE_BITS = 1
 _SOURCES = 1 << _SOURCE_BITS
 KEY_BITS = CELL_BITS + REPLICATE_BITS + _SOURCE_BITS
+
+_pack = msgspec.msgpack.Encoder().encode
 
 
 class Cells(NamedTuple):
@@ -62,19 +66,18 @@ def apart(together: Cells, size: int) -> list[Cells]:
     ]
 
 
-def sketches_of(together: Cells, size: int) -> list[Sketches]:
+def packed(together: Cells, size: int) -> list[PackedSketches]:
     """Return ``size`` stacked sketches as they are stored."""
-    found: list[Sketches] = [{} for _ in range(size)]
+    found: list[dict[str, dict[int, msgspec.Raw]]] = [{} for _ in range(size)]
     prefixes = together.keys >> CELL_BITS
     starts = _starts(prefixes)
-    keys, counts = (together.keys & ((1 << CELL_BITS) - 1)).tolist(), together.counts.tolist()
-    ends = np.append(starts, len(keys))[1:]
+    cells, counts = PackedNumbers(together.keys & ((1 << CELL_BITS) - 1)), PackedNumbers(together.counts)
+    ends = np.append(starts, len(prefixes))[1:]
     for prefix, start, end in zip(prefixes[starts].tolist(), starts.tolist(), ends.tolist(), strict=True):
         number, replicate = prefix >> REPLICATE_BITS, prefix & (REPLICATES - 1)
-        source = SKETCHED[number & (_SOURCES - 1)]
-        own = found[number >> _SOURCE_BITS].setdefault(source, {})
-        own[replicate] = (keys[start:end], counts[start:end])
-    return found
+        own = found[number >> _SOURCE_BITS].setdefault(SKETCHED[number & (_SOURCES - 1)], {})
+        own[replicate] = pair(cells.array(start, end), counts.array(start, end))
+    return list(map(_pack, found))
 
 
 def cells_of_row(sketches: Sketches) -> Cells:

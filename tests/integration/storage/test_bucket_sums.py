@@ -3,6 +3,7 @@
 import asyncio
 from uuid import UUID
 
+import msgspec
 import numpy as np
 import pytest
 import sqlalchemy as sa
@@ -18,6 +19,7 @@ from services.storage.pruning import prune
 
 TOPIC = "outcomes.v1"
 SKETCHES: Sketches = {"latency": {3: ([130_000, 130_001], [1, 2])}}
+STORED_SKETCHES = msgspec.msgpack.encode(SKETCHES)
 
 
 async def claim(engine: AsyncEngine, partitions: list[int]) -> dict[int, int]:
@@ -29,7 +31,9 @@ async def claim(engine: AsyncEngine, partitions: list[int]) -> dict[int, int]:
 
 def rows_of(experiment_id: UUID, partition: int, number: int) -> SumsToWrite:
     sums = np.full((2, 2, 512), number, np.int64)
-    return SumsToWrite(experiment_id, 1, 0, "", partition, 2, ("units", "error"), sums, lambda: SKETCHES)
+    return SumsToWrite(
+        experiment_id, 1, 0, "", partition, 2, ("units", "error"), sums, lambda: STORED_SKETCHES
+    )
 
 
 async def test_sums_of_all_partitions_are_put_together(engine: AsyncEngine) -> None:

@@ -16,7 +16,7 @@ from services.domain.metric import BUILT_IN, Column, Metric, columns_for
 from services.domain.status import OutcomeStatus
 from services.messaging.codec import encode_batch, encode_feedback, encode_feedback_batch, encode_outcome
 from services.storage.bucket_writing import SumsToWrite
-from services.storage.buckets import BucketRow, SumsKey, assemble, merge_sketches
+from services.storage.buckets import BucketRow, SumsKey, assemble, merge_sketches, unpack_sketches
 from services.storage.claims import UnitChunk
 from services.workers.bucket_sums import BucketSums
 from services.workers.counts import Delta, Observed, Record
@@ -241,7 +241,13 @@ class Database:
         for row in rows:
             key = SumsKey(row.partition, row.experiment_id, row.phase, row.variant_index, row.segment)
             self.rows[key] = BucketRow(
-                row.variant_index, row.segment, 0, PARTITIONS, row.columns, row.sums.copy(), row.sketches()
+                row.variant_index,
+                row.segment,
+                0,
+                PARTITIONS,
+                row.columns,
+                row.sums.copy(),
+                unpack_sketches(row.sketches()),
             )
 
 

@@ -1,6 +1,13 @@
 """Thresholds come from earlier minutes only."""
 
-from services.workers.latencies import BINS, ENOUGH, LatencyWindow
+import math
+from bisect import bisect_left
+from random import Random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.workers.latencies import BINS, ENOUGH, KEPT, LEVELS, LatencyWindow
 
 
 def test_nothing_is_placed_before_enough_is_known() -> None:
@@ -40,3 +47,25 @@ def test_the_treatment_moves_no_threshold() -> None:
         window.place(100, 1, is_control=True)
         window.place(9_000, 1, is_control=False)
     assert window.place(200, 2, is_control=False) == BINS
+
+
+minutes = st.lists(
+    st.tuples(st.sampled_from([0, 1, 5, 40, 150, KEPT + 7, 2 * KEPT + 3]), st.randoms(use_true_random=False)),
+    max_size=20,
+)
+
+
+@given(minutes)
+def test_thresholds_are_those_of_the_newest_whatever_came_in_which_minute(
+    minutes: list[tuple[int, Random]],
+) -> None:
+    """Few latencies are put in place one by one, many are sorted: both come to the same."""
+    window, earlier = LatencyWindow(), list[int]()
+    for tick, (size, source) in enumerate(minutes, start=1):
+        known = sorted(earlier[-KEPT:])
+        thresholds = [known[math.ceil(level * len(known)) - 1] for level in LEVELS if len(known) >= ENOUGH]
+        latencies = [source.randrange(300) for _ in range(size)]
+        for latency in latencies:
+            expected = bisect_left(thresholds, latency) + 1 if thresholds else 0
+            assert window.place(latency, tick, is_control=True) == expected
+        earlier += latencies
