@@ -109,7 +109,17 @@ class UnitTable:
         self._rebuild(entries, 1 << (2 * least).bit_length())
 
     def _rebuild(self, entries: NDArray[np.void], places: int) -> None:
+        """Fill a new table with entries of different units.
+
+        In the order of their homes each comes right behind the one before, or to its home if that is later:
+        all at once, and from one end of the memory to the other.
+        """
         self._entries = np.zeros(max(places, 1 << (2 * len(entries)).bit_length()), _ENTRY)
-        self._size = 0
-        slots = self._slots(entries["ledger"], entries["unit"])
-        self._entries["events"][slots] = entries["events"]
+        homes = self._homes(entries["ledger"], entries["unit"])
+        order, numbers = np.argsort(homes), np.arange(len(entries))
+        slots = np.maximum.accumulate(homes[order] - numbers) + numbers
+        size = self._size = int(np.searchsorted(slots, len(self._entries)))
+        self._entries[slots[:size]] = entries[order[:size]]
+        # Beyond the end it goes on at the beginning.
+        left = entries[order[size:]]
+        self._entries["events"][self._slots(left["ledger"], left["unit"])] = left["events"]
