@@ -25,6 +25,8 @@ BATCH = 100
 PARTITIONS = 8
 BODIES = 4_096
 REQUESTS_OF_UNIT = 10
+OUTCOMES_A_MS = 50
+"""Of the log's time."""
 UNITS_AT_A_TIME = 20_000
 """Among how many units the next request's is drawn."""
 KEYS, TEAMS = 20, 5
@@ -85,8 +87,8 @@ class Load:
         self._offsets[partition] = offset + 1
         value = encode_batch(self._gateway, offset * BATCH, batch)
         batch.clear()
-        # A minute of the log's time lasts two seconds of a worker at its limit, to have some minutes.
-        return Record(partition, offset, 1_700_000_000_000 + self.made // 10, value)
+        # A minute of the log's time lasts some seven seconds of a worker at its limit, to have some minutes.
+        return Record(partition, offset, 1_700_000_000_000 + self.made // OUTCOMES_A_MS, value)
 
 
 def _pieces(source: random.Random) -> tuple[bytes, bytes, bytes]:

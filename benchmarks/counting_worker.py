@@ -30,6 +30,7 @@ from services.storage.settings import DatabaseSettings
 from services.workers.buckets import Buckets
 from services.workers.claiming import Claimer, load
 from services.workers.counting import Counter
+from services.workers.counts import Record
 from services.workers.endings import Endings
 from services.workers.partitions import Partition
 from services.workers.settings import WorkerSettings
@@ -65,20 +66,27 @@ class Totals(NamedTuple):
 
 
 class OwnTime(uvloop.Loop):
-    """An event loop whose clock stands still while it waits for its turn."""
+    """An event loop whose clock stands still while it waits for its turn, and while records are made."""
 
-    waited = 0.0
+    left_out = 0.0
 
     def time(self) -> float:
-        """Return the seconds of its own turns."""
-        return super().time() - self.waited
+        """Return the seconds in which a worker was at work."""
+        return super().time() - self.left_out
 
     def wait(self, turns: Connection) -> Turn | None:
         """Stand still until the next turn; None is the end."""
         started = time.monotonic()
         turn: Turn | None = turns.recv()
-        self.waited += time.monotonic() - started
+        self.left_out += time.monotonic() - started
         return turn
+
+    def next_of(self, source: Load) -> Record:
+        """Return the next record, as if it had been there."""
+        before = source.seconds
+        record = source.next()
+        self.left_out += source.seconds - before
+        return record
 
 
 def take_turns(turns: Connection, url: str, number: int) -> None:
@@ -90,20 +98,25 @@ def take_turns(turns: Connection, url: str, number: int) -> None:
 
 async def _take_turns(loop: OwnTime, turns: Connection, url: str, number: int) -> None:
     source = Load(number)
-    engine = create_engine(DatabaseSettings(database_url=url), application_name="benchmark")
+    engine = create_engine(
+        DatabaseSettings(database_url=url),
+        application_name="benchmark",
+        # While it is not this process' turn, its transactions stand still too.
+        idle_in_transaction_seconds=0.0,
+    )
     await define(engine, source.experiments)
     counter, buckets = await worker(engine)
     search_rarely(COUNTING)
     duties = [asyncio.create_task(counter.run()), asyncio.create_task(buckets.run())]
     begun = loop.time()
     while turn := loop.wait(turns):
-        await feed(source, counter, buckets, turn)
+        await feed(loop, source, counter, buckets, turn)
         turns.send(
             Totals(
                 source.made,
                 buckets.flushes,
                 time.process_time() - source.seconds,
-                loop.time() - begun - source.seconds,
+                loop.time() - begun,
             )
         )
     await counter.release()
@@ -112,14 +125,14 @@ async def _take_turns(loop: OwnTime, turns: Connection, url: str, number: int) -
     await engine.dispose()
 
 
-async def feed(source: Load, counter: Counter, buckets: Buckets, turn: Turn) -> None:
+async def feed(loop: OwnTime, source: Load, counter: Counter, buckets: Buckets, turn: Turn) -> None:
     """Hand over records until the turn is over."""
     if turn.hurry:
         buckets.hurry()
     end = None if turn.outcomes is None else source.made + turn.outcomes
     flushes = buckets.flushes
     while not (turn.to_flush and buckets.flushes > flushes) and (end is None or source.made < end):
-        await counter.count(source.next())
+        await counter.count(loop.next_of(source))
         # Reading from Kafka gives way to others, so this does too.
         await asyncio.sleep(0)
 
