@@ -39,7 +39,7 @@ def choose(route: ServedRoute, unit_id: str, measured_at: Mapping[UUID, float], 
     The A/B test is laid over the canary: whom it gives its control, or nothing, is served as without it.
     """
     test, choices = route.test, route.choices
-    role, blind = _role(route, unit_id, measured_at, now) if route.has_canary else (None, False)
+    role, blind = _role(route, unit_id, measured_at, now)
     if test is None:
         if blind:
             return choices.of(role, blind)

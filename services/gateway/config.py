@@ -73,14 +73,11 @@ class ConfigStore:
     def records(self, records: Sequence[ConsumerRecord[bytes, bytes]]) -> None:
         """Take records: into the view that is being built, later into the live one."""
         view = self.view if self._reading is None else self._reading
-        for record in records:
-            self._apply(view, record)
-        if not records or self._reading is not None:
-            return
-        self.renewed = True
-        self._changed_at = self._clock()
-        if not all(is_lease(_key(record)) for record in records):
-            self._note_change()
+        keys = [(record.key or b"").decode("utf-8", "replace") for record in records]
+        for key, record in zip(keys, records, strict=True):
+            self._apply(view, key, record)
+        if records and self._reading is None:
+            self._note_change(only_leases=all(map(is_lease, keys)))
 
     def caught_up(self) -> None:
         """The first read is complete: from now on the topic is what we serve by."""
@@ -98,8 +95,7 @@ class ConfigStore:
         logger.info("configuration read: %d routes, %d endpoints", len(read.routes), len(read.endpoints))
         self._swap(read, "kafka")
 
-    def _apply(self, view: ConfigView, record: ConsumerRecord[bytes, bytes]) -> None:
-        key = _key(record)
+    def _apply(self, view: ConfigView, key: str, record: ConsumerRecord[bytes, bytes]) -> None:
         if record.value is None:
             view.forget(key)
             return
@@ -118,8 +114,11 @@ class ConfigStore:
         self.view, self.source = view, source
         self._note_change()
 
-    def _note_change(self) -> None:
+    def _note_change(self, *, only_leases: bool = False) -> None:
         self._changed_at = self._clock()
+        if only_leases:
+            self.renewed = True
+            return
         self.changed.set()
         if self.view.limited:
             self.limited.set()
@@ -130,10 +129,6 @@ class ConfigStore:
             self._told = installation
             # Called before any request can be served by this configuration.
             self._on_installation(installation)
-
-
-def _key(record: ConsumerRecord[bytes, bytes]) -> str:
-    return (record.key or b"").decode("utf-8", "replace")
 
 
 def _same(one: InstallationConfig | None, other: InstallationConfig | None) -> bool:

@@ -36,10 +36,8 @@ class Metrics:
         counts = None if variants is None else variants.get(variant_key)
         return counts or self._begin(route_key, variant_key)
 
-    def offer(self, outcome: Outcome, counts: VariantCounts | None = None) -> None:
-        """Count an outcome and pass it on. ``counts`` are its variant's, where they are at hand."""
-        if counts is None:
-            counts = self.counts_of(outcome.route_key, outcome.variant_key)
+    def offer(self, outcome: Outcome, counts: VariantCounts) -> None:
+        """Count an outcome among its variant's, and pass it on."""
         counts.add(outcome)
         if outcome.cost_nanos is not None:
             cost = counts.last_cost

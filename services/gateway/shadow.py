@@ -232,8 +232,8 @@ class Shadows:
         route = exchange.route
         variant = route.config.variants[config.variant]
         overrides, lines = route.overrides[config.variant], upstream_line(f"{exchange.request_id}-shadow")
-        budget = self._failover.budget_of(route.config.key, config.variant)
-        job = Job(route.config.key, variant, overrides, exchange.body, [], budget, lines)
+        budget = self._failover.budget_of(route.key, config.variant)
+        job = Job(route.key, variant, overrides, exchange.body, [], budget, lines)
         return await ask(self._failover, job, self._store.view.endpoints, seconds=config.timeout_seconds)
 
     def _tell(self, mirror: Mirror) -> None:

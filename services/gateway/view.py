@@ -37,7 +37,6 @@ class ServedRoute(Leased):
     __slots__ = (
         "choices",
         "config",
-        "has_canary",
         "holds_blind",
         "key",
         "overrides",
@@ -55,7 +54,6 @@ class ServedRoute(Leased):
         self.config = config
         self.key = config.key
         self.unit_fallback = config.unit_fallback
-        self.has_canary = canary is not None
         self.share_bp = 0 if canary is None else canary.treatment_share_bp
         self.holds_blind = canary is not None and canary.on_blind == "hold"
         self.split = Salted("" if canary is None else split_salt(canary.salt))

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from services.domain.bucket_table import Integers
 
-_FIXED_ARRAY, _ARRAY_16, _ARRAY_32 = 0x90, struct.Struct(">BH"), struct.Struct(">BI")
+_FIXED_ARRAY, _ARRAY_16, _ARRAY_32 = 0x90, 0xDC, 0xDD
+_PAIR = bytes((_FIXED_ARRAY | 2,))
 _UINT_32, _UINT_64 = 0xCE, 0xCF
 _LARGEST_FIXED = 127
 """Up to it a number is its own byte."""
@@ -41,10 +42,12 @@ class PackedNumbers:
 
 def pair(first: bytes, second: bytes) -> msgspec.Raw:
     """Return an array of two packed values."""
-    return msgspec.Raw(b"".join((b"\x92", first, second)))
+    return msgspec.Raw(b"".join((_PAIR, first, second)))
 
 
 def _head(length: int) -> bytes:
     if length < 16:
         return bytes((_FIXED_ARRAY | length,))
-    return _ARRAY_16.pack(0xDC, length) if length < 1 << 16 else _ARRAY_32.pack(0xDD, length)
+    if length < 1 << 16:
+        return struct.pack(">BH", _ARRAY_16, length)
+    return struct.pack(">BI", _ARRAY_32, length)

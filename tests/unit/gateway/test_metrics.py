@@ -56,7 +56,7 @@ def test_a_request_in_all_its_figures() -> None:
         team_key="t",
     )
     for one in (told, outcome(status=OutcomeStatus.TIMEOUT, attempts=())):
-        metrics.offer(one)
+        metrics.offer(one, metrics.counts_of("support", "stable"))
     assert sink.taken[0] is told
     found = shown(metrics)
     assert found["headgate_requests_total"] == {
@@ -91,7 +91,8 @@ def test_names_beyond_the_limit_are_added_up(monkeypatch: pytest.MonkeyPatch) ->
     for number in range(50):
         key = f"{number}"
         attempts = (Attempt(key, OutcomeStatus.OK, 200, 1),)
-        metrics.offer(outcome(route_key=key, variant_key=key, team_key=key, cost_nanos=1, attempts=attempts))
+        one = outcome(route_key=key, variant_key=key, team_key=key, cost_nanos=1, attempts=attempts)
+        metrics.offer(one, metrics.counts_of(key, key))
     found = shown(metrics)
     assert sum(map(len, metrics.by_route.values())) + len(metrics.attempts) < 10
     counted = [value for value in found["headgate_requests_total"].values() if not isinstance(value, Bars)]

@@ -89,7 +89,8 @@ def _metrics() -> Metrics:
             cost_nanos=1_000,
             team_key="web",
             cached_tokens=5,
-        )
+        ),
+        metrics.counts_of("chat", "small"),
     )
     return metrics
 
