@@ -29,7 +29,7 @@ from typing import Any
 from benchmarks.counting_load import BATCH, PARTITIONS, Load
 from benchmarks.counting_turns import costs, figures, play, workers
 from benchmarks.counting_worker import TOPIC
-from services.cli.process_memory import COUNTING, search_rarely
+from services.cli.process_memory import COUNTING, set_up_memory
 from services.embedded.databases import create_database
 from services.embedded.postgres import EmbeddedPostgres
 from services.messaging.codec import decode_record
@@ -117,7 +117,7 @@ def parts(number: int) -> dict[str, float]:
     """Return what decoding takes, and decoding and counting together, in µs an outcome."""
     source = Load(number)
     records = [source.next() for _ in range(PARTS_OUTCOMES // BATCH)]
-    search_rarely(COUNTING)
+    set_up_memory(COUNTING)
 
     def decode() -> None:
         for record in records:

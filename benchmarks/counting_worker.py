@@ -18,7 +18,7 @@ import uvloop
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from benchmarks.counting_load import PARTITIONS, Load
-from services.cli.process_memory import COUNTING, search_rarely
+from services.cli.process_memory import COUNTING, set_up_memory
 from services.domain.ab_test import ABTestDefinition, WeightedVariant
 from services.domain.events import DeadLetter
 from services.domain.experiment import Experiment
@@ -106,7 +106,7 @@ async def _take_turns(loop: OwnTime, turns: Connection, url: str, number: int) -
     )
     await define(engine, source.experiments)
     counter, buckets = await worker(engine)
-    search_rarely(COUNTING)
+    set_up_memory(COUNTING)
     duties = [asyncio.create_task(counter.run()), asyncio.create_task(buckets.run())]
     begun = loop.time()
     while turn := loop.wait(turns):

@@ -91,7 +91,7 @@ class BucketSums:
         """
         wanted = set(partitions)
         changed = [place for place in self._places.dirty() if place.key.partition in wanted]
-        noted = self._gathered.hand_over(changed)
+        noted = self._gathered.hand_over(wanted, changed)
         taken = []
         for start in range(0, len(changed), ROWS_AT_ONCE):
             places = changed[start : start + ROWS_AT_ONCE]

@@ -35,12 +35,13 @@ class Cells(NamedTuple):
 NO_CELLS = Cells(np.empty(0, np.int64), np.empty(0, np.int64))
 
 
-def merged(one: Cells, other: Cells) -> Cells:
-    """Add up two sketches."""
-    if not len(one.keys) or not len(other.keys):
-        return one if len(one.keys) else other
-    keys, counts = np.concatenate([one.keys, other.keys]), np.concatenate([one.counts, other.counts])
-    # Both are in order: this sort only merges them.
+def merged(*sketches: Cells) -> Cells:
+    """Add up sketches."""
+    known = [one for one in sketches if len(one.keys)]
+    if len(known) < 2:
+        return known[0] if known else NO_CELLS
+    keys, counts = np.concatenate([one.keys for one in known]), np.concatenate([one.counts for one in known])
+    # Each is in order: this sort only merges them.
     order = keys.argsort(kind="stable")
     keys = keys[order]
     starts = _starts(keys)

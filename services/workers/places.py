@@ -17,16 +17,29 @@ from services.storage.buckets import BucketRow, SumsKey, buckets_of
 from services.workers.cells import NO_CELLS, Cells, apart, cells_of_row, merged, stacked
 
 
-class Place:
-    """A piece of the array: ``buckets`` rows of ``width`` numbers from ``start`` on."""
+_NUMBER_BITS = 28
+"""Of a place, behind the ten of its partition."""
 
-    __slots__ = ("buckets", "cells", "columns", "key", "number", "start", "width")
+
+def partition_of(ranks: Integers) -> Integers:
+    """Return the partitions of places of these ranks."""
+    return ranks >> _NUMBER_BITS
+
+
+class Place:
+    """A piece of the array: ``buckets`` rows of ``width`` numbers from ``start`` on.
+
+    ``rank`` is its number in an order in which those of a partition lie together.
+    """
+
+    __slots__ = ("buckets", "cells", "columns", "key", "number", "rank", "start", "width")
 
     def __init__(self, key: SumsKey, columns: tuple[Column, ...], buckets: int, number: int) -> None:
         self.key = key
         self.columns = columns
         self.buckets = buckets
         self.number = number
+        self.rank = key.partition << _NUMBER_BITS | number
         self.width = 2 * len(columns)
         self.start = 0
         self.cells: Cells = NO_CELLS
@@ -48,6 +61,7 @@ _FACTS = np.dtype(
         ("width", np.int64),
         ("last", np.int64),
         ("shape", np.int64),
+        ("rank", np.int64),
         ("is_dirty", np.bool_),
         ("touched_at", np.float64),
         ("serial", np.int64),
@@ -61,9 +75,9 @@ class Places:
     Attributes:
         numbers: the array that all sums lie in.
         facts: what is to be known of many places at once, by the places' numbers: where a place begins, the
-            width of a row, its last bucket, which columns it has (an index into ``shapes``), whether anything
-            was added since it was taken, when something was added last, and which place it is: numbers are
-            used again, serials are not. 0: none.
+            width of a row, its last bucket, which columns it has (an index into ``shapes``), its rank, whether
+            anything was added since it was taken, when something was added last, and which place it is:
+            numbers are used again, serials are not. 0: none.
         shapes: the columns that places have.
         bytes: how much memory all places take.
     """
@@ -109,7 +123,8 @@ class Places:
                     sums[:, wanted.index(name)] = stored.sums[source].T
             place.cells = cells_of_row(stored.sketches)
         self._serial += 1
-        facts = (place.start, place.width, place.buckets - 1, self._shape(columns), False, 0.0, self._serial)
+        last, shape = place.buckets - 1, self._shape(columns)
+        facts = (place.start, place.width, last, shape, place.rank, False, 0.0, self._serial)
         self.facts[place.number] = facts
         self._by_key[key] = self._by_number[place.number] = place
         self.bytes += place.bytes

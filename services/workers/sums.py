@@ -108,7 +108,8 @@ def add_outcomes(places: Places, gathered: Gathered, pairs: Pairs, columns: Sequ
         present, values = _READERS[name](pairs)
         if present is not None and len(present):
             buckets = pairs.columns.buckets[pairs.outcomes[present]]
-            gathered.add(pairs.numbers[present], source, buckets, values)
+            ranks = places.facts["rank"][pairs.numbers[present]]
+            gathered.add(ranks, source, buckets, values)
 
 
 def _add(places: Places, pairs: Pairs, columns: Sequence[Column]) -> None:
