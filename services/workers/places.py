@@ -16,7 +16,6 @@ from services.domain.metric import Column
 from services.storage.buckets import BucketRow, SumsKey, buckets_of
 from services.workers.cells import NO_CELLS, Cells, apart, cells_of_row, merged, stacked
 
-
 _NUMBER_BITS = 28
 """Of a place, behind the ten of its partition."""
 
@@ -75,9 +74,9 @@ class Places:
     Attributes:
         numbers: the array that all sums lie in.
         facts: what is to be known of many places at once, by the places' numbers: where a place begins, the
-            width of a row, its last bucket, which columns it has (an index into ``shapes``), its rank, whether
-            anything was added since it was taken, when something was added last, and which place it is:
-            numbers are used again, serials are not. 0: none.
+            width of a row, its last bucket, which columns it has (an index into ``shapes``), its rank,
+            whether anything was added since it was taken, when something was added last, and which place it
+            is: numbers are used again, serials are not. 0: none.
         shapes: the columns that places have.
         bytes: how much memory all places take.
     """

@@ -50,9 +50,7 @@ class Gathered:
         starts = np.searchsorted(keys, ranks << KEY_BITS).tolist()
         ends = np.searchsorted(keys, (ranks + 1) << KEY_BITS).tolist()
         within = keys & ((1 << KEY_BITS) - 1)
-        return [
-            Cells(within[start:end], counts[start:end]) for start, end in zip(starts, ends, strict=True)
-        ]
+        return [Cells(within[start:end], counts[start:end]) for start, end in zip(starts, ends, strict=True)]
 
     def _count(self) -> None:
         if not self._raw:

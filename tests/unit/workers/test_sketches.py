@@ -25,7 +25,10 @@ PLACES = [
     for number, partition in enumerate([0, LAST, 1, 0, LAST, 1, 1])
 ]
 VALUE = st.tuples(
-    st.integers(0, len(PLACES) - 1), st.integers(0, 1), st.integers(0, LAST), st.sampled_from([1, 500, 10**12])
+    st.integers(0, len(PLACES) - 1),
+    st.integers(0, 1),
+    st.integers(0, LAST),
+    st.sampled_from([1, 500, 10**12]),
 )
 STEPS = st.lists(
     st.one_of(st.lists(VALUE, min_size=1, max_size=9), st.sets(st.sampled_from([0, 1, LAST]))), max_size=20
@@ -48,7 +51,7 @@ def test_each_place_gets_what_was_noted_for_it_once(
                     noted[number][prefix << CELL_BITS | int(cells_of([value / 1e6])[0])] += 1
                 continue
             wanted = [place for place in PLACES if place.key.partition in step]
-            for place, own in zip(wanted, gathered.hand_over(step, wanted), strict=True):
-                assert own.keys.tolist() == sorted(noted[place.number])
-                assert dict(zip(own.keys.tolist(), own.counts.tolist(), strict=True)) == noted.pop(place.number)
+            for place, (keys, counts) in zip(wanted, gathered.hand_over(step, wanted), strict=True):
+                assert keys.tolist() == sorted(noted[place.number])
+                assert dict(zip(keys.tolist(), counts.tolist(), strict=True)) == noted.pop(place.number)
     assert not any(noted.values())
