@@ -7,10 +7,17 @@ import sys
 import click
 
 from services.cli import running
+from services.domain.assignment import ANALYSIS_BUCKETS
 
 
 @click.command()
-@click.option("--processes", default=1, show_default=True, help="Processes that serve the one port.")
+@click.option(
+    "--processes",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Processes that serve the one port.",
+)
 def gateway(processes: int) -> None:
     """Serve clients: the data plane."""
     from services.cli.process_memory import SERVING, set_up_memory
@@ -80,6 +87,7 @@ def worker() -> None:
 @click.command()
 @click.option(
     "--outcome-partitions",
+    type=click.IntRange(1, ANALYSIS_BUCKETS),
     default=8,
     show_default=True,
     help="Partitions of outcomes.v1. Fixed when the installation is created; later calls must agree.",

@@ -17,7 +17,7 @@ from services.storage.buckets import BucketRow, SumsKey, buckets_of
 from services.workers.cells import NO_CELLS, Cells, apart, cells_of_row, merged, stacked
 
 _NUMBER_BITS = 28
-"""Of a place, behind the ten of its partition."""
+"""Of a place, behind the ten of its partition, which are fewer than ``ANALYSIS_BUCKETS``."""
 
 
 def partition_of(ranks: Integers) -> Integers:

@@ -16,6 +16,7 @@ from services.cli.control.logs import LOGS
 from services.cli.control.verbs import VERBS
 from services.cli.files.planning import REPLACEABLE
 from services.cli.main import main
+from services.domain.assignment import ANALYSIS_BUCKETS
 
 ENGINE: Any = None
 PATHS: dict[str, Any] = create_app(ApiSettings(admin_key=SecretStr("key")), ENGINE).openapi()["paths"]
@@ -101,6 +102,21 @@ def test_kinds_go_by_singular_and_plural(said: str) -> None:
     for verb in ("get", "describe"):
         assert CliRunner().invoke(main, [verb, said, "--help"]).exit_code == 0
     assert CliRunner().invoke(main, ["get", f"{said}x", "--help"]).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        ["gateway", "--processes", "0"],
+        ["migrate", "--outcome-partitions", "0"],
+        ["migrate", "--outcome-partitions", f"{ANALYSIS_BUCKETS + 1}"],
+    ],
+    ids=" ".join,
+)
+def test_numbers_that_no_installation_can_have_are_refused(call: list[str]) -> None:
+    result = CliRunner().invoke(main, call)
+    assert result.exit_code == 2
+    assert "is not in the range" in result.stderr
 
 
 def test_the_command_starts_without_what_only_some_commands_need() -> None:
