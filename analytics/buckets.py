@@ -2,12 +2,13 @@
 
 Every unit falls by its hash into one of B analysis buckets, so all its observations are in one bucket and
 the differences between buckets carry the correlation within units. With n_b and s_b the count and the sum
-of bucket b, over the B buckets that are not empty:
+of bucket b, over the B buckets that are not empty (n_b or s_b is not 0):
 
     m = Σs/Σn,   e_b = s_b − m·n_b,   h_b = n_b/Σn,   Var(m) = (B−1)/B·Σ(e_b/(1−h_b))²/(Σn)²
 
 The same sums serve a mean over requests (n_b = requests), a ratio of two sums such as cost per token
-(n_b = tokens) and a mean over units (n_b = exposed units).
+(n_b = tokens) and a mean over units (n_b = exposed units). In a ratio a bucket may have a sum and nothing it is
+divided by: failures of a user who had no success are failures. Leaving it out would flatter whoever fails.
 
 **Leverage.** A bucket with much of all n pulls m towards itself, so its residual is smaller than its error
 was: of an error ε_b, e_b keeps (1 − h_b)·ε_b. Dividing by 1 − h_b puts that back, and is the same as leaving
@@ -56,7 +57,7 @@ class BucketSums:
 
     Attributes:
         n: shape (B,), the denominator: requests, tokens or exposed units of each bucket, ≥ 0.
-        s: shape (B,), the sum of the metric, in its unit.
+        s: shape (B,), the sum of the metric, in its unit; of a ratio also where n is 0.
         x: shape (B,), the sum of a covariate from before the experiment over the same n; None without one.
     """
 
@@ -72,8 +73,8 @@ class BucketSums:
             raise ValueError("n, s and x are finite numbers")
         if (self.n < 0.0).any():
             raise ValueError(f"denominators are not negative, but one is {self.n.min()}")
-        if any(column[self.n == 0.0].any() for column in columns[1:]):
-            raise ValueError("a bucket with n = 0 has no sum either")
+        if self.x is not None and self.x[self.n == 0.0].any():
+            raise ValueError("a bucket with n = 0 has no covariate either")
 
     def __add__(self, other: Self) -> Self:
         if self.n.shape != other.n.shape or (self.x is None) != (other.x is None):
@@ -113,7 +114,7 @@ class BucketSums:
 
     @property
     def filled(self) -> int:
-        """How many buckets are not empty."""
+        """In how many buckets there is something to divide by."""
         return int(np.count_nonzero(self.n))
 
     @property
@@ -138,7 +139,7 @@ def bucketed_mean(sums: BucketSums, *, sample_size: float | None = None) -> Esti
             intervals.
 
     Returns:
-        The estimate, or `Insufficient` with fewer than two non-empty buckets.
+        The estimate, or `Insufficient` with fewer than two buckets that have something to divide by.
     """
     if (few := too_few_buckets(sums, 2)) is not None:
         return few
@@ -162,24 +163,30 @@ def bucketed_rate(sums: BucketSums) -> Estimate | Insufficient:
     """
     if ((sums.s < 0.0) | (sums.s > sums.n)).any():
         raise ValueError("every bucket has 0 <= events <= requests")
-    for what, seen in (("events", sums.s > 0.0), ("requests without an event", sums.s < sums.n)):
+    return too_few_events(sums) or bucketed_mean(sums)
+
+
+def too_few_events(sums: BucketSums) -> Insufficient | None:
+    """Say so while a binary outcome, or its absence, was seen in fewer than 5 buckets (`bucketed_rate`)."""
+    for what, seen in (("events", sums.s > 0.0), ("samples without an event", sums.s < sums.n)):
         if (count := int(np.count_nonzero(seen))) < MINIMUM_EVENT_BUCKETS:
             return Insufficient(f"{what} in {count} analysis buckets, {MINIMUM_EVENT_BUCKETS} needed")
-    return bucketed_mean(sums)
+    return None
 
 
 def residual_variance(residuals: Floats, sums: BucketSums) -> float:
     """(B−1)/B·Σ(e/(1−h))²/(Σn)² over the B ≥ 2 non-empty buckets; 0 where nothing but rounding is left.
 
     Args:
-        residuals: shape (B,), e_b, which are 0 in empty buckets.
+        residuals: shape (B,), e_b = s_b where n_b is 0.
         sums: the sums they belong to.
     """
     if float(residuals @ residuals) <= _ROUNDING**2 * float(sums.s @ sums.s):
         return 0.0
     without = sums.total_n - sums.n  # Σn·(1−h); 0 only beside a bucket that leaves nothing but rounding
     shifts = np.divide(residuals, without, out=np.zeros_like(residuals), where=without > 0.0)
-    return (sums.filled - 1) / sums.filled * float(shifts @ shifts)
+    b = int(np.count_nonzero((sums.n != 0.0) | (sums.s != 0.0)))
+    return (b - 1) / b * float(shifts @ shifts)
 
 
 def effective_degrees(sums: BucketSums) -> float:
@@ -188,7 +195,7 @@ def effective_degrees(sums: BucketSums) -> float:
 
 
 def too_few_buckets(sums: BucketSums, needed: int) -> Insufficient | None:
-    """Say so when fewer than `needed` buckets have anything in them."""
+    """Say so when fewer than `needed` buckets have anything to divide by."""
     if sums.filled >= needed:
         return None
     return Insufficient(f"{sums.filled} analysis buckets have observations, {needed} needed")

@@ -82,13 +82,17 @@ def interval_course(course: pd.DataFrame, *, title: str, relative: bool = True) 
     return figure
 
 
-def canary_evidence(evidence: pd.DataFrame, *, alpha_rollback: float, alpha_promote: float) -> Figure:
+def canary_evidence(
+    evidence: pd.DataFrame, *, alpha_rollback: float | None, alpha_promote: float | None
+) -> Figure:
     """The e-values of a canary on its way up, with the thresholds they decide at.
 
     Args:
         evidence: from `analytics.report.canary_evidence`.
-        alpha_rollback: the error budget of the test on first errors.
-        alpha_promote: that of the test on first requests: half of the promotion's.
+        alpha_rollback: the error budget of the test on first errors: the rollback's by the number of
+            guardrails; None where no guardrail is on errors.
+        alpha_promote: that of the test on first requests: half of the promotion's; None in the watch, which
+            promotes nothing.
     """
     figure, axes = _figure()
     _draw_share(axes, evidence)
@@ -97,6 +101,8 @@ def canary_evidence(evidence: pd.DataFrame, *, alpha_rollback: float, alpha_prom
         ("not_worse", PALETTE[2], "not worse (promote)", alpha_promote),
     )
     for column, color, label, alpha in tests:
+        if alpha is None:
+            continue
         axes.plot(evidence["minute"], evidence[column], style(evidence), color=color, linewidth=1.8,
                   markersize=4.0, label=label)  # fmt: skip
         axes.axhline(-np.log10(alpha), color=color, linewidth=1.0, linestyle="--")

@@ -8,13 +8,14 @@ after (docs/tables.md), of one experiment and phase; `headgate report` makes the
 import numpy as np
 import pandas as pd
 
-from analytics.buckets import BucketSums, bucketed_mean
+from analytics.buckets import BucketSums, bucketed_mean, too_few_events
 from analytics.columns import TickCounts
 from analytics.comparison import Comparison, fixed_horizon
 from analytics.difference import difference_interval
 from analytics.estimates import Effect
 from analytics.evidence import promotion_path, rollback_path
 from analytics.results import Insufficient
+from analytics.sample_ratio import THRESHOLD
 from analytics.sequential import sequential
 from analytics.sketch import Sketch, cell_values
 
@@ -134,9 +135,12 @@ def recomputed(
     effect: Effect = Effect.RELATIVE,
 ) -> dict[str, Comparison | Insufficient]:
     """Compare two variants from the bucket sums alone, by method: what the stored results should say."""
-    of_treatment, of_control = (
-        bucketed_mean(bucket_sums(metric_buckets, column, variant, per=per, segment=segment))
+    sums = [
+        bucket_sums(metric_buckets, column, variant, per=per, segment=segment)
         for variant in (treatment, control)
+    ]
+    of_treatment, of_control = (
+        (too_few_events(one) if _is_share(column) else None) or bucketed_mean(one) for one in sums
     )
     return {
         "sequential": sequential(of_treatment, of_control, alpha=alpha, effect=effect),
@@ -144,15 +148,30 @@ def recomputed(
     }
 
 
+def _is_share(column: str) -> bool:
+    """Whether a column counts how often something is true."""
+    return column in ("error", "content_filter") or column.startswith(("yes:", "units_with:"))
+
+
 def canary_evidence(
-    canary_health_by_minute: pd.DataFrame, *, planned_minutes: int, margin_promote: float = 0.02
+    canary_health_by_minute: pd.DataFrame,
+    *,
+    planned_minutes: int,
+    margin_rollback: float = 0.0,
+    margin_promote: float = 0.02,
+    first_tick: int | None = None,
 ) -> pd.DataFrame | Insufficient:
     """How the evidence about a canary's errors grew, minute by minute.
 
+    It is that of the decisions where the arguments are those of the definition.
+
     Args:
         canary_health_by_minute: as the view, of one phase.
-        planned_minutes: the plan's duration, over which the test re-arms.
+        planned_minutes: the phase's planned duration, over which the test re-arms: the plan's
+            planned_duration_minutes for the ramp, its watch_minutes for the watch.
+        margin_rollback: δ of the guardrail on errors.
         margin_promote: δ of the promotion test.
+        first_tick: the minute the phase began in, since 1970; by default the first one with requests.
 
     Returns:
         Columns minute, share (of the treatment, the last in that minute), worse and not_worse (E-values on
@@ -161,8 +180,13 @@ def canary_evidence(
     rows = _compared(canary_health_by_minute)
     if rows.empty:
         return Insufficient("nothing was counted while both variants were served")
-    first_tick = int(canary_health_by_minute["tick"].min())
-    worse = rollback_path(_first_errors(rows), first_tick=first_tick, planned_ticks=planned_minutes)
+    counted_from = int(canary_health_by_minute["tick"].min())
+    worse = rollback_path(
+        _first_errors(rows),
+        first_tick=counted_from if first_tick is None else min(first_tick, counted_from),
+        planned_ticks=planned_minutes,
+        margin=margin_rollback,
+    )
     not_worse = promotion_path(_first_requests(rows), margin=margin_promote)
     found = pd.DataFrame({"share": rows.groupby("tick")["treatment_share_bp"].max() / BASIS_POINTS})
     for name, path in (("worse", worse), ("not_worse", not_worse)):
@@ -256,6 +280,16 @@ def problems(data_quality: pd.DataFrame, *, tolerated: float = 0.001) -> pd.Data
     harm = data_quality[data_quality["kind"].isin(HARMFUL) & (data_quality["n"] > 0)]
     found = harm[harm["fraction"].isna() | (harm["fraction"] > tolerated)]
     return found.sort_values("n", ascending=False, ignore_index=True)
+
+
+def sample_ratio_mismatch(experiment_results: pd.DataFrame) -> float | None:
+    """The p-value against "units arrived as they were assigned" where it is flagged; None where it is not.
+
+    Of an experiment that is flagged no other result should be believed.
+    """
+    p_values = experiment_results.loc[experiment_results["statistic"] == "sample_ratio", "p_value"]
+    lowest = p_values.astype(np.float64).min()
+    return float(lowest) if lowest <= 1.0 / THRESHOLD else None
 
 
 def _compared(rows: pd.DataFrame) -> pd.DataFrame:

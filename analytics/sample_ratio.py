@@ -122,9 +122,14 @@ def sample_ratio(
     usable = [split for split in splits if sum(share > 0.0 for share in split.shares) >= 2]
     if not usable:
         return Insufficient("no units yet while at least two variants were served")
-    shares = np.array([split.shares for split in usable])
+    by_split = dict[tuple[float, ...], SplitCounts]()
+    for split in usable:
+        by_split[split.shares] = by_split[split.shares] + split if split.shares in by_split else split
+    # One row for each split, in order: sums of floats are the same to the bit however the rows came.
+    rows = [by_split[split] for split in sorted(by_split)]
+    shares = np.array([row.shares for row in rows])
     shares /= shares.sum(axis=1, keepdims=True)
-    units = np.where(shares > 0.0, np.array([split.units for split in usable]), 0)
+    units = np.where(shares > 0.0, np.array([row.units for row in rows]), 0)
     if not units.any():
         return Insufficient("no units yet while at least two variants were served")
     ratios = [_variant(units[:, v], units.sum(axis=1), shares[:, v]) for v in range(shares.shape[1])]

@@ -31,8 +31,17 @@ class Report:
 
     @property
     def holds(self) -> bool:
-        """Whether every figure came out to the bit, from inputs that agree with the tables."""
-        return not self.replay.differences and not any(check.problems for check in self.checks)
+        """Whether everything came out again, but for rounding, from inputs that agree with the tables."""
+        return all(one.is_rounding for one in self.replay.differences) and self._inputs_agree
+
+    @property
+    def holds_to_the_bit(self) -> bool:
+        """Whether every figure came out to the bit, as on the kind of processor it was decided on."""
+        return not self.replay.differences and self._inputs_agree
+
+    @property
+    def _inputs_agree(self) -> bool:
+        return not any(check.problems for check in self.checks)
 
     def to_json(self) -> str:
         """As one line of JSON."""
@@ -62,11 +71,22 @@ class Report:
         return [*lines, "", self._conclusion()]
 
     def _conclusion(self) -> str:
-        if self.holds:
+        if self.holds_to_the_bit:
             return "It holds: recomputed from its inputs, every figure is the same to the bit."
-        if self.replay.differences:
-            return f"It does not hold: {len(self.replay.differences)} figures come out differently."
+        differences = self.replay.differences
+        if self.holds:
+            return (
+                f"It holds: recomputed from its inputs, {len(differences)} figures differ in their last digits, "
+                "as they may on another kind of processor; everything else is the same to the bit."
+            )
+        if differences:
+            return f"It does not hold: {len(differences)} figures come out differently{self._other_method()}."
         return "It comes out the same, but its inputs are not what the tables say."
+
+    def _other_method(self) -> str:
+        """That another method may be why, where it is another one."""
+        recorded, present = self.replay.decision.method, self.replay.evaluation.evidence()["method"]
+        return "" if recorded == present else f"; it was made by {recorded}, and this release has {present}"
 
     def _body(self) -> dict[str, Any]:
         decision, judgement = self.replay.decision, self.replay.evaluation.judgement
@@ -87,6 +107,7 @@ class Report:
             "differences": [asdict(difference) for difference in self.replay.differences],
             "tables": [asdict(check) for check in self.checks],
             "holds": self.holds,
+            "holds_to_the_bit": self.holds_to_the_bit,
         }
 
 

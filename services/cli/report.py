@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from analytics import plots, report
 from analytics.results import Insufficient
 from services.cli import frames
-from services.domain.canary import CanaryDefinition, SequentialPolicy
+from services.domain.canary import CanaryDefinition, CanaryPlan, SequentialPolicy
 from services.domain.metric import BUILT_IN, Metric
 from services.storage import contract
 from services.storage.session import create_engine
@@ -59,14 +59,13 @@ def summary(by_name: Frames) -> list[str]:
     experiment = by_name["experiments"].iloc[0]
     lines = [_headline(experiment)]
     lines += [_variant(row) for _, row in _present(by_name["variant_totals"]).iterrows()]
-    troubles = report.problems(by_name["data_quality"])
-    lines.append(
-        "data: " + (", ".join(f"{row.n:,} {row.kind}" for row in troubles.itertuples()) or "no harm noticed")
-    )
-    differences = report.results(_present(by_name["experiment_results"]), method="sequential")
-    lines += [_difference(row) for _, row in differences.iterrows()]
+    results = _present(by_name["experiment_results"])
+    mismatch = report.sample_ratio_mismatch(results)
+    lines.append("data: " + _soundness(report.problems(by_name["data_quality"]), mismatch))
+    differences = report.results(results, method="sequential")
+    lines += [_difference(row, believed=mismatch is None) for _, row in differences.iterrows()]
     for unit, rows in _in_units(by_name).items():
-        lines += [_difference(row, unit) for _, row in rows.iterrows()]
+        lines += [_difference(row, unit, believed=mismatch is None) for _, row in rows.iterrows()]
     lines += [f"{row.decided_at:%Y-%m-%d %H:%M} {row.action}: {row.reason}"
               for row in by_name["decision_log"].itertuples()]  # fmt: skip
     return lines
@@ -91,7 +90,8 @@ def draw(by_name: Frames) -> dict[str, Figure | None]:
         drawn = plots.interval_course(course, title=f"{metric}, {variant}", relative=relative)
         figures[f"course_{metric}_{variant}"] = drawn if _has_points(course) else None
     if len(present["canary_health_by_minute"]):
-        figures |= _canary_figures(experiment, present["canary_health_by_minute"])
+        by_minute = present["canary_health_by_minute"]
+        figures |= _canary_figures(experiment, by_name["experiment_phases"], by_minute)
     for source in present["sketches"]["source"].unique():
         figures[source] = plots.distribution(
             report.distribution(present["sketches"], source=source),
@@ -131,25 +131,46 @@ def _not_drawn(figures: Mapping[str, Figure | None]) -> list[str]:
     return [f"not drawn, nothing recorded yet: {empty}"] if empty else []
 
 
-def _canary_figures(experiment: pd.Series, by_minute: pd.DataFrame) -> dict[str, Figure | None]:
-    definition = json.loads(experiment["definition"])
-    plan, policy = definition.get("plan", {}), definition.get("policy", {})
-    defaults, planned = SequentialPolicy(), CanaryDefinition(treatment="").plan.planned_duration_minutes
-    margin = policy.get("margin_promote", defaults.margin_promote)
+def _canary_figures(
+    experiment: pd.Series, phases: pd.DataFrame, by_minute: pd.DataFrame
+) -> dict[str, Figure | None]:
+    definition = msgspec.convert(json.loads(experiment["definition"]), CanaryDefinition)
     difference = report.canary_difference(by_minute)
     figures: dict[str, Figure | None] = {
         "error_rates": plots.error_rates(report.error_rates(by_minute), difference)
     }
-    evidence = report.canary_evidence(
-        by_minute, planned_minutes=plan.get("planned_duration_minutes", planned), margin_promote=margin
-    )
-    if not isinstance(evidence, Insufficient):
-        figures["evidence"] = plots.canary_evidence(
-            evidence,
-            alpha_rollback=policy.get("alpha_rollback", defaults.alpha_rollback),
-            alpha_promote=policy.get("alpha_promote", defaults.alpha_promote) / 2.0,
-        )
+    if isinstance(definition.policy, SequentialPolicy):
+        figures |= _evidence_figure(definition.plan, definition.policy, experiment, phases, by_minute)
     return figures
+
+
+def _evidence_figure(
+    plan: CanaryPlan,
+    policy: SequentialPolicy,
+    experiment: pd.Series,
+    phases: pd.DataFrame,
+    by_minute: pd.DataFrame,
+) -> dict[str, Figure | None]:
+    """The e-values that decided, with the budgets they had."""
+    phase = int(by_minute["phase"].iloc[0])
+    in_watch = experiment["stage"] == "watch" and phase == experiment["phase"]
+    on_errors = next((one for one in policy.guardrails if one.metric == "error_rate"), None)
+    started_at = phases.loc[phases["phase"] == phase, "started_at"].iloc[0]
+    evidence = report.canary_evidence(
+        by_minute,
+        planned_minutes=plan.watch_minutes if in_watch else plan.planned_duration_minutes,
+        margin_rollback=0.0 if on_errors is None else on_errors.margin,
+        margin_promote=policy.margin_promote,
+        first_tick=int(started_at.timestamp()) // 60,
+    )
+    if isinstance(evidence, Insufficient) or (in_watch and on_errors is None):
+        return {}
+    drawn = plots.canary_evidence(
+        evidence,
+        alpha_rollback=None if on_errors is None else policy.alpha_rollback / len(policy.guardrails),
+        alpha_promote=None if in_watch else policy.alpha_promote / 2.0,
+    )
+    return {"evidence": drawn}
 
 
 @asynccontextmanager
@@ -187,10 +208,20 @@ def _variant(row: pd.Series) -> str:
     )
 
 
-def _difference(row: pd.Series, unit: str = "") -> str:
+def _soundness(troubles: pd.DataFrame, mismatch: float | None) -> str:
+    found = [f"{row.n:,} {row.kind}" for row in troubles.itertuples()]
+    if mismatch is not None:
+        found.append(
+            f"the units did not arrive in the proportions they were assigned in (p = {mismatch:.2g}); do not "
+            "believe what follows before the reason is found"
+        )
+    return ", ".join(found) or "no harm noticed"
+
+
+def _difference(row: pd.Series, unit: str = "", *, believed: bool = True) -> str:
     if isinstance(row["insufficient"], str):
         return f"  {row['metric']}, {row['variant']}: {row['insufficient']}"
-    clear = " clear" if row["clear"] else ""
+    clear = " clear" if row["clear"] and believed else ""
     if unit:
         return (
             f"  {row['metric']}, {row['variant']}: {row['point']:+.3g} "

@@ -23,8 +23,12 @@ from services.domain.memory import Memory
 from services.domain.outage import outage, window
 from services.domain.policy import Act, Health, Judgement, Verdict, VerdictName, restrained
 
-METHOD = "ab_test/1"
-"""Changes whenever the same sums could lead to another decision."""
+METHOD = "ab_test/2"
+"""Changes whenever the same sums could lead to another decision.
+
+``ab_test/1`` compared shares from the first event on, left out what a ratio had no denominator for, and read
+scores of what another metric took for a yes or no as that. Its decisions may come out differently now.
+"""
 
 SWITCH = KillSwitch()
 """A treatment of a test is pulled at the same error rate as a canary's."""
@@ -61,10 +65,13 @@ class ABTestEvaluation:
     @property
     def figures(self) -> dict[str, float]:
         """The figures a decision rests on: those of the verdict that led to it."""
-        spoke = self.situation.goals if _promotes(self.judgement) else self.situation.guardrails
-        reasons = [verdict.figures for verdict in spoke if verdict.verdict in ("pass", "fail")]
-        failed = [verdict.figures for verdict in self.situation.guardrails if verdict.verdict == "fail"]
-        return (failed or reasons or [{}])[0]
+        winner, guardrails = self.situation.winner, self.situation.guardrails
+        failed = [verdict.figures for verdict in guardrails if verdict.verdict == "fail"]
+        if failed:
+            return failed[0]
+        if _promotes(self.judgement) and winner is not None:
+            return winner.figures
+        return next((verdict.figures for verdict in guardrails if verdict.verdict == "pass"), {})
 
     def evidence(self) -> dict[str, Any]:
         """What a decision rests on, as JSON: its figures by name, and everything that was judged."""
@@ -219,7 +226,8 @@ def _winner(inputs: ABTestInputs, goals: tuple[Compared, ...]) -> Winner | None:
         if better:
             treatment = -max(better)[1]
             spoke = next(one for one in goals if (one.metric, one.treatment) == (key, treatment))
-            return Winner(inputs.variants[treatment], _verdict(inputs, spoke).sentence)
+            verdict = _verdict(inputs, spoke)
+            return Winner(inputs.variants[treatment], verdict.sentence, verdict.figures)
     return None
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from analytics.buckets import too_few_events
 from analytics.corrections import benjamini_hochberg, holm
 from analytics.estimates import Estimate
 from analytics.quantiles import QuantileDifference, quantile_difference
@@ -22,18 +23,23 @@ SMALLEST_P = 1e-12
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Measured:
-    """One metric in every variant, in order. ``adjusted`` is after a covariate, where there is one."""
+    """One metric in every variant, in order.
+
+    ``estimates`` are shown; ``comparable`` are those of them that bear a comparison. ``adjusted`` is after a
+    covariate, where there is one.
+    """
 
     metric: Metric
     sums: tuple[MetricSums | Insufficient, ...]
     estimates: tuple[Estimate | Insufficient, ...]
+    comparable: tuple[Estimate | Insufficient, ...]
     adjusted: tuple[Estimate | Insufficient, ...] | Insufficient
     sketches: tuple[SourceSketches, ...]
 
     @property
     def deciding(self) -> tuple[Estimate | Insufficient, ...]:
         """The estimates that decide: with a covariate, those after it."""
-        return self.estimates if isinstance(self.adjusted, Insufficient) else self.adjusted
+        return self.comparable if isinstance(self.adjusted, Insufficient) else self.adjusted
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +75,24 @@ def measure(
     if metric.kind == "quantile":
         nothing = Insufficient("a quantile is read from sketches")
         every = (nothing,) * len(buckets)
-        return Measured(metric, every, every, unadjusted, tuple(sketches))
+        return Measured(metric, every, every, every, unadjusted, tuple(sketches))
     sums = tuple(metric_sums(metric, table) for table in buckets)
+    estimates = tuple(map(estimate, sums))
     adjusted = adjusted_estimates(sums) if has_covariate else unadjusted
-    return Measured(metric, sums, tuple(map(estimate, sums)), adjusted, tuple(sketches))
+    few = tuple(_few_events(metric, one) for one in sums)
+    if not isinstance(adjusted, Insufficient):
+        adjusted = tuple(map(_unless, few, adjusted))
+    return Measured(metric, sums, estimates, tuple(map(_unless, few, estimates)), adjusted, tuple(sketches))
+
+
+def _few_events(metric: Metric, sums: MetricSums | Insufficient) -> Insufficient | None:
+    """Why a share does not bear a comparison yet: a normal approximation knows little of three events."""
+    is_share = metric.kind == "proportion"
+    return None if isinstance(sums, Insufficient) or not is_share else too_few_events(sums.sums)
+
+
+def _unless(reason: Insufficient | None, found: Estimate | Insufficient) -> Estimate | Insufficient:
+    return reason or found
 
 
 def find(measured: Measured, treatment: int, *, alpha: float) -> Finding | Insufficient:

@@ -126,7 +126,7 @@ def _robust_verdict(
         few = sums if isinstance(sums, Insufficient) else too_few_buckets(sums.sums, MINIMUM_BUCKETS)
         if few is not None:
             return Verdict(metric.key, "no_data", f"{metric.key} of {variant}: {few.reason}", variant=variant)
-    found = contrast(measured.estimates[treatment], measured.estimates[0])
+    found = contrast(measured.comparable[treatment], measured.comparable[0])
     if isinstance(found, Insufficient):
         reason = f"{metric.key} of {variant}: {found.reason}"
         return Verdict(metric.key, "no_data", reason, variant=variant)

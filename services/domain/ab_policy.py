@@ -7,17 +7,21 @@ the test is to do so. Everything else holds, with a reason.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from services.domain.policy import FRESH_EVIDENCE_SECONDS, Act, Health, Hold, Judgement, Verdict
 
 
 @dataclass(frozen=True, slots=True)
 class Winner:
-    """A treatment that a goal shows to be better, while no goal shows it to be worse."""
+    """A treatment that a goal shows to be better, while no goal shows it to be worse.
+
+    ``sentence`` and ``figures`` are of the goal's verdict.
+    """
 
     variant: str
     sentence: str
+    figures: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,7 @@ def _difference_rows(
     inputs, metric = evaluation.inputs, measured.metric
     alpha = inputs.definition.alpha
     subject = Subject(metric.key, inputs.variants[treatment], inputs.variants[0])
-    pair = measured.estimates[treatment], measured.estimates[0]
+    pair = measured.comparable[treatment], measured.comparable[0]
     p_value = adjusted.get((metric.key, treatment))
     plain_p = p_value if isinstance(measured.adjusted, Insufficient) else None
     for effect in Effect:

@@ -76,7 +76,7 @@ def _difference_rows(
     inputs: ABTestInputs, measured: Measured, treatment: int, segment: str
 ) -> Iterator[ResultRow]:
     subject = Subject(measured.metric.key, inputs.variants[treatment], inputs.variants[0], segment)
-    pair = measured.estimates[treatment], measured.estimates[0]
+    pair = measured.comparable[treatment], measured.comparable[0]
     for effect in Effect:
         found = sequential(*pair, alpha=inputs.definition.alpha, effect=effect)
         yield subject.comparison(measured.metric, found, effect, Method.SEQUENTIAL)

@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from services.domain.assignment import BASIS_POINTS
+from services.domain.bucket_table import SHARE
 from services.domain.configuration import OnBlind, SegmentConfig
 from services.domain.errors import InvalidDefinition
 from services.domain.metric import BUILT_IN, Column, Metric, check_metric, columns_for
@@ -24,6 +25,8 @@ MAX_SEGMENTS = 5
 MAX_SEGMENT_VALUES = 20
 OTHER = "other"
 """The segment of the values that came after the first ``MAX_SEGMENT_VALUES``."""
+RESERVED_ATTRIBUTE = SHARE.removesuffix("=")
+"""What the sums of a canary are kept by: nobody's segment may be taken for one of its steps."""
 
 _ATTRIBUTE = re.compile(r"[a-z][a-z0-9_]{0,30}")
 
@@ -104,9 +107,10 @@ def check_ab_test(definition: ABTestDefinition, *, control: str) -> None:
     _check_variants(definition, control)
     _check_metrics(definition)
     _check_segments(definition)
-    for field in ("alpha", "alpha_guardrail"):
-        if not 0 < getattr(definition, field) < 1:
-            raise InvalidDefinition(field, "must be above 0 and below 1")
+    if not 0 < definition.alpha < 1:
+        raise InvalidDefinition("alpha", "must be above 0 and below 1")
+    if not 0 < definition.alpha_guardrail < 0.5:
+        raise InvalidDefinition("alpha_guardrail", "must be above 0 and below 0.5; it is a one-sided test's")
     check_traffic_share(definition.traffic_share)
     if definition.planned_duration_minutes < 1:
         raise InvalidDefinition("planned_duration_minutes", "must be at least 1")
@@ -186,3 +190,7 @@ def _check_segments(definition: ABTestDefinition) -> None:
     for i, name in enumerate(names):
         if not _ATTRIBUTE.fullmatch(name):
             raise InvalidDefinition(f"segments[{i}].attribute", f"{name!r} is not of a-z, 0-9 and _")
+        if name == RESERVED_ATTRIBUTE:
+            raise InvalidDefinition(
+                f"segments[{i}].attribute", f"{name!r} is what the steps of a canary are called; choose another"
+            )

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analytics.buckets import BucketSums, bucketed_mean
+from analytics.buckets import BucketSums, bucketed_mean, too_few_events
 from analytics.comparison import Method, fixed_horizon
+from analytics.difference import difference_estimate
 from analytics.estimates import Effect
 from analytics.results import Insufficient
 from analytics.sample_ratio import SplitCounts, sample_ratio
@@ -17,7 +18,7 @@ from services.domain.ab_results import students_reach
 from services.domain.assignment import BASIS_POINTS
 from services.domain.canary_tests import StepBuckets, role_sums
 from services.domain.counts import Count, CountTable
-from services.domain.evaluation import Evaluation, error_rate_difference
+from services.domain.evaluation import Evaluation, compared_first_requests, error_rate_difference
 from services.domain.events import Role
 from services.domain.metric import BUILT_IN, Metric
 from services.domain.results import EXACT, FIXED_HORIZON, SEQUENTIAL, UNITS, ResultRow, Subject
@@ -71,9 +72,13 @@ def _metric_rows(
         yield subject.mean(metric, estimate, SEQUENTIAL, boundary(estimate.sample_size, ALPHA), ALPHA)
         yield subject.mean(metric, estimate, FIXED_HORIZON, students_reach(estimate, ALPHA), ALPHA)
     compared = Subject(metric.key, names.treatment, names.control)
+    comparable = [
+        (too_few_events(one) if metric.kind == "proportion" else None) or estimate
+        for one, estimate in zip(sums, estimates, strict=True)
+    ]
     for effect in Effect:
-        always = sequential(*estimates, alpha=ALPHA, effect=effect)
-        once = fixed_horizon(*estimates, alpha=ALPHA, effect=effect)
+        always = sequential(*comparable, alpha=ALPHA, effect=effect)
+        once = fixed_horizon(*comparable, alpha=ALPHA, effect=effect)
         yield compared.comparison(metric, always, effect, Method.SEQUENTIAL)
         yield compared.comparison(metric, once, effect, Method.FIXED_HORIZON)
 
@@ -95,14 +100,17 @@ def _quantile_rows(
 def _exact_difference(counts: CountTable, names: CanaryNames) -> ResultRow:
     """The difference of error rates over first requests, exactly."""
     subject = Subject("error_rate", names.treatment, names.control)
+    columns = compared_first_requests(counts)
+    point = columns if isinstance(columns, Insufficient) else difference_estimate(columns)
     found = error_rate_difference(counts, alpha=ALPHA)
-    if isinstance(found, Insufficient):
-        return subject.without("absolute_difference", EXACT, found.reason, always_valid=True)
-    middle = (found.lower + found.upper) / 2.0
+    if isinstance(found, Insufficient) or isinstance(point, Insufficient):
+        reason = found.reason if isinstance(found, Insufficient) else "there is no request yet"
+        return subject.without("absolute_difference", EXACT, reason, always_valid=True)
     return subject.figure(
         "absolute_difference",
         EXACT,
-        middle,
+        # After a change of share the unbiased estimate may lie outside of what is still possible.
+        min(max(point, found.lower), found.upper),
         n=int(counts.sums(counts.compared)[Count.FIRST_REQUESTS]),
         always_valid=True,
         limits=(found.lower, found.upper, found.level),

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from analytics.columns import Columns
 from analytics.difference import difference_interval
 from analytics.results import Insufficient, Interval
 from analytics.threshold import WindowCounts, windowed_rule
@@ -204,9 +205,14 @@ def totals(counts: CountTable, role: Role) -> dict[str, int]:
 
 def error_rate_difference(counts: CountTable, *, alpha: float = 0.05) -> Interval | Insufficient:
     """The interval of the difference of error rates over first requests, valid whenever one looks."""
-    compared = counts.only(counts.compared)
-    columns = event_columns(compared, compared.shares, *first_requests(compared))
+    columns = compared_first_requests(counts)
     return columns if isinstance(columns, Insufficient) else difference_interval(columns, alpha=alpha)
+
+
+def compared_first_requests(counts: CountTable) -> Columns | Insufficient:
+    """The first requests of units, counted while both variants were served."""
+    compared = counts.only(counts.compared)
+    return event_columns(compared, compared.shares, *first_requests(compared))
 
 
 def _window(inputs: EvaluationInputs, role: Role, minutes: int) -> WindowCounts:

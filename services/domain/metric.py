@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
@@ -78,7 +78,7 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     per: Per = "request"
     better: Better = "lower"
     cap: float | None = None
-    """Larger values count as this one, so that a single unit cannot carry the result."""
+    """Larger values count as this one, so that a single request or report cannot carry the result."""
     denominator: str | None = None
     quantile: float | None = None
 
@@ -188,24 +188,35 @@ _ALWAYS = tuple(Column(name, name) for name in SOURCES if name != "requests")
 
 
 def column_of(metric: Metric) -> Column:
-    """Return what a metric's numerator is read from."""
+    """Return what a metric's numerator is read from.
+
+    Feedback may be read as a share and as a score by different metrics, so a share has a column of its own.
+    """
+    is_feedback = metric.source.startswith(FEEDBACK)
     if metric.kind == "proportion" and metric.per == "unit":
-        return Column(f"units_with:{metric.source}", metric.source, first_of_unit=True)
+        return Column(
+            f"units_with:{metric.source}", metric.source, first_of_unit=True, yes_or_no=is_feedback
+        )
+    if metric.kind == "proportion" and is_feedback:
+        return Column(f"yes:{metric.source}", metric.source, yes_or_no=True)
     if metric.cap is None:
         return Column(metric.source, metric.source)
-    cap = round(metric.cap * source_of(metric.source).scale)
+    cap = _whole_cap(metric.cap, metric.source)
     return Column(f"{metric.source}<={cap}", metric.source, cap)
+
+
+def _whole_cap(cap: float, source: str) -> int:
+    """The cap in the source's whole numbers."""
+    return round(cap * source_of(source).scale)
 
 
 def columns_for(metrics: Iterable[Metric]) -> tuple[Column, ...]:
     """Return what is summed for an experiment with these metrics: units, every built-in source, and theirs.
 
-    The order is fixed by the definitions: the position of a column is its row in the stored sums. Where one
-    metric reads a feedback as a share, it is a yes or no for every metric that reads it.
+    The order is fixed by the definitions: the position of a column is its row in the stored sums.
     """
-    known = tuple(metrics)
     columns = {column.key: column for column in (UNITS, *_ALWAYS)}
-    for metric in known:
+    for metric in metrics:
         if metric.kind == "quantile":
             continue
         numerator = column_of(metric)
@@ -213,13 +224,7 @@ def columns_for(metrics: Iterable[Metric]) -> tuple[Column, ...]:
             columns.setdefault(numerator.key, numerator)
         if metric.denominator and metric.denominator != "requests":
             columns.setdefault(metric.denominator, Column(metric.denominator, metric.denominator))
-    shares = {metric.source for metric in known if metric.kind == "proportion"}
-    return tuple(
-        replace(column, yes_or_no=True)
-        if column.source in shares and column.source.startswith(FEEDBACK)
-        else column
-        for column in columns.values()
-    )
+    return tuple(columns.values())
 
 
 SKETCHED = ("latency", "first_token")
@@ -233,14 +238,36 @@ def check_metric(metric: Metric) -> None:
         if metric.denominator is None:
             raise InvalidDefinition("denominator", "is missing; a ratio divides by one, such as requests")
         _check_source("denominator", metric.denominator)
+        if metric.per == "unit":
+            raise InvalidDefinition(
+                "per",
+                "is unit, but a ratio has its denominator; leave it out, or make it a mean per unit",
+            )
     elif metric.denominator is not None:
         raise InvalidDefinition("denominator", f"belongs to a ratio; this is a {metric.kind}")
     _check_quantile(metric)
-    if metric.cap is not None and not (metric.cap > 0 and metric.kind in ("mean", "ratio")):
-        raise InvalidDefinition("cap", "must be above 0, and only means and ratios have one")
+    _check_cap(metric)
     is_yes_or_no = metric.source in ("error", "content_filter") or metric.source.startswith(FEEDBACK)
     if metric.kind == "proportion" and not is_yes_or_no:
         raise InvalidDefinition("source", f"{metric.source!r} is no yes or no; a proportion needs one")
+
+
+def _check_cap(metric: Metric) -> None:
+    if metric.cap is None:
+        return
+    if not (metric.cap > 0 and metric.kind in ("mean", "ratio")):
+        raise InvalidDefinition("cap", "must be above 0, and only means and ratios have one")
+    if metric.per == "unit":
+        raise InvalidDefinition(
+            "cap",
+            "cuts off values of single requests, and this is a sum over a unit's; leave it out, or make the "
+            "metric per request",
+        )
+    if not _whole_cap(metric.cap, metric.source):
+        smallest = 1 / source_of(metric.source).scale
+        raise InvalidDefinition(
+            "cap", f"is less than the smallest value of {metric.source} there is, {smallest:g}"
+        )
 
 
 def _check_quantile(metric: Metric) -> None:

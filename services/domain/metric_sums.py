@@ -36,8 +36,8 @@ class MetricSums:
 def metric_sums(metric: Metric, table: BucketTable) -> MetricSums | Insufficient:
     """Return the metric's sums over the analysis buckets, in its unit.
 
-    What lies in a bucket whose denominator is 0 cannot be divided by anything and is left out: values of a
-    unit that was first served by another variant.
+    Of a metric per unit, what lies in a bucket without a unit of the variant is left out: values of units
+    that were first served by another one.
     """
     column = column_of(metric)
     values, counted = _plane(table, column.key, metric.source)
@@ -62,8 +62,9 @@ def _ratio(
     divided_by = whole / source_of(denominator).scale
     if (divided_by < 0.0).any():
         return Insufficient(f"the sum of {denominator} is negative: a ratio to it means nothing")
-    sums = BucketSums(divided_by, np.where(divided_by > 0.0, numerator, 0.0))
-    return MetricSums(sums, max(float(counted.sum()), 1.0))
+    if not divided_by.any():
+        return Insufficient(f"the sum of {denominator} is 0 so far: nothing can be divided by it")
+    return MetricSums(BucketSums(divided_by, numerator), max(float(counted.sum()), 1.0))
 
 
 def _per_unit(metric: Metric, table: BucketTable, numerator: Floats, values: Integers) -> MetricSums:

@@ -1,7 +1,12 @@
-"""Recomputing a decision from what is stored with it, and comparing the two to the bit."""
+"""Recomputing a decision from what is stored with it, and comparing the two to the bit.
+
+Libraries of linear algebra have another way to add for each kind of processor. So on another one than the
+worker's, figures may come out different in their last digits: this is told apart from everything else.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +22,8 @@ from services.domain.policy import Act
 CANARY, AB_TEST = "canary", "ab_test"
 NOT_COMPARED = frozenset({"method"})
 """What evidence says of itself: a newer method that comes to the same is no difference."""
+ROUNDING = 1e-9
+"""Of a figure, or absolutely where it is small: no other input is as near as that to those that were stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +33,14 @@ class Difference:
     path: str
     stored: Any
     recomputed: Any
+
+    @property
+    def is_rounding(self) -> bool:
+        """Whether both are numbers that are the same but for their last digits."""
+        numbers = (self.stored, self.recomputed)
+        if not all(isinstance(one, int | float) and not isinstance(one, bool) for one in numbers):
+            return False
+        return math.isclose(*numbers, rel_tol=ROUNDING, abs_tol=ROUNDING)
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,6 +106,11 @@ class Plans:
 
 
 def attribute_value(attributes: dict[str, str], attribute: str) -> str | None:
-    """Return a request's value of an attribute, as it can be stored; None where it has none."""
+    """Return a request's value of an attribute, as it can be stored; None where it has none.
+
+    One that reads as the segment of all others is stored in quotes.
+    """
     value = attributes.get(attribute)
-    return value.replace("\x00", "�")[:LONGEST_VALUE] if value else None
+    if not value:
+        return None
+    return f'"{OTHER}"' if value == OTHER else value.replace("\x00", "�")[:LONGEST_VALUE]
