@@ -7,8 +7,9 @@ of bucket b, over the B buckets that are not empty (n_b or s_b is not 0):
     m = Σs/Σn,   e_b = s_b − m·n_b,   h_b = n_b/Σn,   Var(m) = (B−1)/B·Σ(e_b/(1−h_b))²/(Σn)²
 
 The same sums serve a mean over requests (n_b = requests), a ratio of two sums such as cost per token
-(n_b = tokens) and a mean over units (n_b = exposed units). In a ratio a bucket may have a sum and nothing it is
-divided by: failures of a user who had no success are failures. Leaving it out would flatter whoever fails.
+(n_b = tokens) and a mean over units (n_b = exposed units). In a ratio a bucket may have a sum and nothing
+it is divided by: failures of a user who had no success are failures. Leaving it out would flatter whoever
+fails.
 
 **Leverage.** A bucket with much of all n pulls m towards itself, so its residual is smaller than its error
 was: of an error ε_b, e_b keeps (1 − h_b)·ε_b. Dividing by 1 − h_b puts that back, and is the same as leaving

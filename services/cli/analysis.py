@@ -64,7 +64,7 @@ def report(
 @click.argument("decision", type=click.UUID, metavar="DECISION")
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON instead of sentences.")
 def replay(decision: UUID, as_json: bool) -> None:
-    """Recompute a decision from the tables, and say whether it holds to the bit. Ends with 1 if it does not hold."""
+    """Recompute a decision from the tables, and say whether it holds to the bit. Ends with 1 if not."""
     import asyncio
 
     from services.cli.replay import read_report

@@ -76,8 +76,8 @@ class Report:
         differences = self.replay.differences
         if self.holds:
             return (
-                f"It holds: recomputed from its inputs, {len(differences)} figures differ in their last digits, "
-                "as they may on another kind of processor; everything else is the same to the bit."
+                f"It holds: recomputed from its inputs, {len(differences)} figures differ in their last "
+                "digits, as they may on another kind of processor; everything else is the same to the bit."
             )
         if differences:
             return f"It does not hold: {len(differences)} figures come out differently{self._other_method()}."

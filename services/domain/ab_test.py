@@ -192,5 +192,6 @@ def _check_segments(definition: ABTestDefinition) -> None:
             raise InvalidDefinition(f"segments[{i}].attribute", f"{name!r} is not of a-z, 0-9 and _")
         if name == RESERVED_ATTRIBUTE:
             raise InvalidDefinition(
-                f"segments[{i}].attribute", f"{name!r} is what the steps of a canary are called; choose another"
+                f"segments[{i}].attribute",
+                f"{name!r} is what the steps of a canary are called; choose another",
             )

@@ -194,9 +194,7 @@ def column_of(metric: Metric) -> Column:
     """
     is_feedback = metric.source.startswith(FEEDBACK)
     if metric.kind == "proportion" and metric.per == "unit":
-        return Column(
-            f"units_with:{metric.source}", metric.source, first_of_unit=True, yes_or_no=is_feedback
-        )
+        return Column(f"units_with:{metric.source}", metric.source, first_of_unit=True, yes_or_no=is_feedback)
     if metric.kind == "proportion" and is_feedback:
         return Column(f"yes:{metric.source}", metric.source, yes_or_no=True)
     if metric.cap is None:

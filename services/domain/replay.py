@@ -23,7 +23,9 @@ CANARY, AB_TEST = "canary", "ab_test"
 NOT_COMPARED = frozenset({"method"})
 """What evidence says of itself: a newer method that comes to the same is no difference."""
 ROUNDING = 1e-9
-"""Of a figure, or absolutely where it is small: no other input is as near as that to those that were stored."""
+"""By how much of a figure rounding may move it; another count in the inputs moves it further."""
+NOTHING = 1e-15
+"""What may be left over of numbers that cancel out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class Difference:
         numbers = (self.stored, self.recomputed)
         if not all(isinstance(one, int | float) and not isinstance(one, bool) for one in numbers):
             return False
-        return math.isclose(*numbers, rel_tol=ROUNDING, abs_tol=ROUNDING)
+        return math.isclose(*numbers, rel_tol=ROUNDING, abs_tol=NOTHING)
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,7 +115,7 @@ def simulate(seed: int = 20261116) -> Traffic:
         "completion_tokens": completion,
         "total_tokens": prompt + completion,
         "cost": prompt * 150 + completion * 600,
-        "feedback:satisfaction": pleased.astype(np.int64) * 1_000_000,
+        "yes:feedback:satisfaction": pleased.astype(np.int64) * 1_000_000,
     }
     return Traffic(
         units=units,
@@ -233,7 +233,7 @@ def segments(traffic: Traffic, *, until: int = EVERYTHING) -> list[Segment]:
 
 
 def _arrived(traffic: Traffic, column: str, until: int) -> NDArray[np.bool_]:
-    if column.startswith("feedback:"):
+    if column.startswith("yes:feedback:"):
         return (traffic.reported_minute >= 0) & (traffic.reported_minute < until)
     return traffic.minute < until
 

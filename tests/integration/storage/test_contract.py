@@ -153,7 +153,8 @@ async def test_segments_add_up_to_everything(connection: AsyncConnection) -> Non
 async def test_scales_are_those_of_the_sources(connection: AsyncConnection) -> None:
     scales = {name: source.scale for name, source in SOURCES.items() if name != "requests"}
     scales |= {"latency<=5000000": 1_000_000, "cost<=7": 10**9, "units": FEEDBACK_SCALE}
-    scales |= {"feedback:stars": FEEDBACK_SCALE, "units_with:feedback:stars": 1, "units_with:error": 1}
+    scales |= {"feedback:stars": FEEDBACK_SCALE, "yes:feedback:stars": FEEDBACK_SCALE}
+    scales |= {"units_with:feedback:stars": 1, "units_with:error": 1}
     query = "SELECT name, headgate_column_scale(name) FROM unnest(CAST(:names AS text[])) AS name"
     assert dict(await rows(connection, query, names=list(scales))) == scales
 
@@ -185,7 +186,7 @@ async def test_totals_of_variants(connection: AsyncConnection, traffic: test.Tra
         assert row["mean_tokens"] == pytest.approx(traffic.values["total_tokens"][mine].mean())
         assert row["total_cost_usd"] == pytest.approx(traffic.values["cost"][mine].sum() / 1e9)
         assert row["mean_cost_usd"] == pytest.approx(traffic.values["cost"][mine].mean() / 1e9)
-        satisfied = traffic.values["feedback:satisfaction"][reported] > 0
+        satisfied = traffic.values["yes:feedback:satisfaction"][reported] > 0
         assert row["satisfaction_reports"] == len(satisfied)
         assert row["satisfaction_rate"] == pytest.approx(satisfied.mean())
     assert index == 1
@@ -200,14 +201,12 @@ async def test_an_experiment_without_bucket_sums_has_totals(connection: AsyncCon
 async def test_a_satisfaction_that_is_read_as_a_score_is_no_rate(connection: AsyncConnection) -> None:
     """Stars from 1 to 5 have no share: it would be 300 %."""
     as_score = (
-        "UPDATE experiments SET definition = jsonb_set(definition, '{metrics}', "
-        """'[{"key": "stars", "source": "feedback:satisfaction"}]')"""
+        "UPDATE bucket_sums SET columns = "
+        "array_replace(columns, 'yes:feedback:satisfaction', 'feedback:satisfaction')"
     )
-    await connection.execute(sa.text(f"{as_score} WHERE key = :key"), {"key": filled.KEY})
-    query = (
-        "SELECT satisfaction_reports > 0, satisfaction_rate FROM variant_totals WHERE experiment_key = :key"
-    )
-    assert set(await rows(connection, query, key=filled.KEY)) == {(True, None)}
+    await connection.execute(sa.text(as_score))
+    query = "SELECT satisfaction_reports, satisfaction_rate FROM variant_totals WHERE experiment_key = :key"
+    assert set(await rows(connection, query, key=filled.KEY)) == {(0, None)}
     await connection.rollback()
 
 

@@ -1,5 +1,6 @@
 """The schema goes up and down, and is what ``services.storage.tables`` says."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -10,10 +11,10 @@ from services.storage import migrate
 from services.storage.tables import metadata
 
 
-def execute(url: str, statement: str) -> list[sa.Row[tuple[object, ...]]]:
+def execute(url: str, statement: str, **parameters: object) -> list[sa.Row[tuple[object, ...]]]:
     engine = sa.create_engine(url, poolclass=sa.NullPool)
     with engine.begin() as connection:
-        result = connection.execute(sa.text(statement))
+        result = connection.execute(sa.text(statement), parameters)
         return list(result) if result.returns_rows else []
 
 
@@ -80,3 +81,33 @@ def test_a_migration_does_not_queue_traffic_behind_a_lock(empty_database_url: st
         with pytest.raises(sa.exc.OperationalError, match="lock timeout"):
             migrate.downgrade(empty_database_url, "base")
     assert migrate.current_revision(empty_database_url) == "2026_11_23_1"
+
+
+def test_what_was_summed_for_shares_of_feedback_keeps_its_meaning(empty_database_url: str) -> None:
+    migrate.upgrade(empty_database_url, "2026_11_23_15")
+    metrics = [
+        {"key": "a", "source": "feedback:a", "kind": "proportion"},
+        {"key": "b", "source": "feedback:b", "kind": "mean"},
+        {"key": "c", "source": "feedback:c", "kind": "proportion", "per": "unit"},
+        {"key": "d", "source": "feedback:d", "kind": "proportion", "per": "request"},
+    ]
+    execute(
+        empty_database_url,
+        "INSERT INTO experiments (experiment_id, key, route_key, kind, status, definition, control) "
+        "VALUES (gen_random_uuid(), 'test', 'chat', 'ab_test', 'draft', CAST(:definition AS jsonb), 'old')",
+        definition=json.dumps({"metrics": metrics}),
+    )
+    columns = ["units", "feedback:a", "feedback:b", "units_with:feedback:c", "feedback:d"]
+    execute(
+        empty_database_url,
+        "INSERT INTO bucket_sums "
+        "(experiment_id, phase, variant_index, segment, partition, partitions, columns, sums) "
+        "SELECT experiment_id, 1, 0, '', 0, 1, string_to_array(:columns, ' '), '' FROM experiments",
+        columns=" ".join(columns),
+    )
+    found = "SELECT array_to_string(columns, ' ') FROM bucket_sums"
+    migrate.upgrade(empty_database_url)
+    renamed = ["units", "yes:feedback:a", "feedback:b", "units_with:feedback:c", "yes:feedback:d"]
+    assert execute(empty_database_url, found)[0][0].split(" ") == renamed
+    migrate.downgrade(empty_database_url, "-1")
+    assert execute(empty_database_url, found)[0][0].split(" ") == columns

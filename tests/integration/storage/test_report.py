@@ -74,7 +74,7 @@ def test_the_exported_buckets_give_the_exported_results(filled_url: str, tmp_pat
         & (results["method"] == "sequential")
         & (results["statistic"] == "relative_difference")
     ].set_index("metric")
-    for metric, column in (("cost", "cost"), ("satisfaction_rate", "feedback:satisfaction")):
+    for metric, column in (("cost", "cost"), ("satisfaction_rate", "yes:feedback:satisfaction")):
         by_hand = recomputed(buckets, column, treatment="concise", control="current")["sequential"]
         stored = results.loc[metric]
         assert (by_hand.point, by_hand.lower, by_hand.upper) == pytest.approx(

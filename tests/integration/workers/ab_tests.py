@@ -128,8 +128,8 @@ class Recount:
         """Count a report."""
         if self._is_new("feedback", one.event_id):
             variant, bucket = one.assignments[0].variant_number, analysis_bucket(one.unit_hash)
-            self.cells[variant, "", "feedback:satisfaction", 0, bucket] += 1
-            self.cells[variant, "", "feedback:satisfaction", 1, bucket] += round(one.value * 1e6)
+            self.cells[variant, "", "yes:feedback:satisfaction", 0, bucket] += 1
+            self.cells[variant, "", "yes:feedback:satisfaction", 1, bucket] += round(one.value * 1e6)
 
     def _is_new(self, event: str, what: object) -> bool:
         new = (event, what) not in self._seen
@@ -147,7 +147,13 @@ async def summed(world: World, experiment_id: UUID) -> Cells:
     for variant in range(3):
         for segment in cache.segments:
             table = cache.variant(variant, segment)
-            for column in ("units", "error", "prompt_tokens", "units_with:error", "feedback:satisfaction"):
+            for column in (
+                "units",
+                "error",
+                "prompt_tokens",
+                "units_with:error",
+                "yes:feedback:satisfaction",
+            ):
                 for plane, numbers in enumerate(
                     (table.n(column), table.total(column)) if table.columns else ()
                 ):

@@ -130,6 +130,6 @@ async def test_quality_is_noticed(world: World) -> None:
     assert noticed["feedback"] == sum(
         n
         for (_, _, column, plane, _), n in recount.cells.items()
-        if (column, plane) == ("feedback:satisfaction", 0)
+        if (column, plane) == ("yes:feedback:satisfaction", 0)
     )
     assert noticed["duplicate_feedback"] > 0

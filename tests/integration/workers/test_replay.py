@@ -69,6 +69,7 @@ async def test_a_rollback_of_a_canary_holds_to_the_bit_as_json(engine: AsyncEngi
     assert answer.exit_code == 0, answer.output
     body = json.loads(answer.output)
     assert body["holds"]
+    assert body["holds_to_the_bit"]
     assert body["differences"] == []
     assert {check["what"]: check["problems"] for check in body["tables"]} == {
         "closed minutes": [],
@@ -91,6 +92,34 @@ async def test_a_figure_that_was_changed_does_not_hold(engine: AsyncEngine) -> N
     answer = await replay(decision_id)
     assert answer.exit_code == 1
     assert "evidence.p_value: recorded 0.001" in answer.output
+
+
+@pytest.mark.usefixtures("database")
+async def test_a_figure_that_differs_in_its_last_digits_holds_and_is_named(engine: AsyncEngine) -> None:
+    """As on another kind of processor."""
+    decision_id = await rolled_back(engine)
+    async with engine.begin() as connection:
+        await connection.execute(
+            sa.text(
+                "UPDATE decisions SET evidence = jsonb_set(evidence, '{e_value}', "
+                "to_jsonb((evidence ->> 'e_value')::float * (1 + 1e-14)))"
+            )
+        )
+    answer = await replay(decision_id)
+    assert answer.exit_code == 0, answer.output
+    assert "evidence.e_value: recorded" in answer.output
+    assert "1 figures differ in their last digits" in answer.output
+    assert not json.loads((await replay(decision_id, "--json")).output)["holds_to_the_bit"]
+
+
+@pytest.mark.usefixtures("database")
+async def test_what_another_method_decided_says_so(engine: AsyncEngine) -> None:
+    decision_id = await rolled_back(engine)
+    async with engine.begin() as connection:
+        await connection.execute(sa.text("UPDATE decisions SET rule = 'another', method = 'canary/0'"))
+    answer = await replay(decision_id)
+    assert answer.exit_code == 1
+    assert "it was made by canary/0, and this release has canary/2" in answer.output
 
 
 @pytest.mark.usefixtures("database")

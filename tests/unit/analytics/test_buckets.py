@@ -122,7 +122,7 @@ def test_a_rate_needs_events_and_their_absence_in_several_buckets() -> None:
         assert result.reason.startswith(reason)
     always = bucketed_rate(BucketSums.of(n, n))
     assert isinstance(always, Insufficient)
-    assert always.reason.startswith("requests without an event in 0")
+    assert always.reason.startswith("samples without an event in 0")
     enough = BucketSums.of(n, np.arange(40) < 5)
     assert bucketed_rate(enough) == bucketed_mean(enough)
     with pytest.raises(ValueError, match="events <= requests"):
@@ -134,11 +134,29 @@ def test_buckets_that_are_alike_do_not_vary() -> None:
 
 
 @pytest.mark.parametrize(
-    ("n", "s"), [([1, 2], [1.0]), ([-1, 2], [0.0, 1.0]), ([1, 0], [1.0, 1.0]), ([1, 1], [1.0, float("inf")])]
+    ("n", "s", "x"),
+    [
+        ([1, 2], [1.0], None),
+        ([-1, 2], [0.0, 1.0], None),
+        ([1, 1], [1.0, float("inf")], None),
+        ([1, 0], [1.0, 0.0], [1.0, 1.0]),
+    ],
 )
-def test_impossible_sums_are_refused(n: list[int], s: list[float]) -> None:
-    with pytest.raises(ValueError, match=r"n, s and x|negative|no sum"):
-        BucketSums.of(n, s)
+def test_impossible_sums_are_refused(n: list[int], s: list[float], x: list[float] | None) -> None:
+    with pytest.raises(ValueError, match=r"n, s and x|negative|no covariate"):
+        BucketSums.of(n, s, x)
+
+
+def test_what_nothing_divides_counts_and_the_variance_is_the_jackknifes() -> None:
+    """Every bucket left out once, also those that have a sum alone."""
+    random = np.random.default_rng(11)
+    n = np.where(random.random(60) < 0.3, 0.0, random.poisson(5.0, 60) + 1.0)
+    s = random.poisson(2.0, 60) + 1.0
+    found = estimated(bucketed_mean(BucketSums(n, s)))
+    assert found.mean == pytest.approx(s.sum() / n.sum())
+    without = (s.sum() - s) / (n.sum() - n)
+    assert found.variance == pytest.approx(59 / 60 * ((without - found.mean) ** 2).sum())
+    assert isinstance(bucketed_mean(BucketSums.of([0, 0, 4], [1.0, 2.0, 3.0])), Insufficient)
 
 
 def test_only_like_sums_are_added() -> None:

@@ -146,6 +146,33 @@ def test_a_comparison_is_recomputed_from_the_buckets() -> None:
     )
 
 
+@pytest.mark.parametrize("column", ["error", "yes:feedback:solved", "units_with:error"])
+def test_shares_with_few_events_are_not_recomputed_into_a_comparison(column: str) -> None:
+    bucket = np.arange(300)
+    frame = pd.concat(
+        [
+            pd.DataFrame({"bucket": bucket, "n": 3, "total": (bucket < 4).astype(float)}).assign(
+                variant_key=variant, column_key=name, segment=""
+            )
+            for variant in ("old", "new")
+            for name in (column, "cost")
+        ]
+    )
+    of_share = report.recomputed(frame, column, treatment="new", control="old")["sequential"]
+    assert isinstance(of_share, Insufficient)
+    assert "5 needed" in of_share.reason
+    absolute = report.recomputed(frame, "cost", treatment="new", control="old", effect=Effect.ABSOLUTE)
+    assert isinstance(absolute["sequential"], Comparison)
+
+
+def test_a_mismatch_of_the_sample_ratio_is_found() -> None:
+    ratio = {"statistic": "sample_ratio", "metric": "", "comparison_to": ""}
+    assert report.sample_ratio_mismatch(rows({}, {**ratio, "p_value": 0.0009})) == 0.0009
+    assert report.sample_ratio_mismatch(rows({"p_value": 0.0}, {**ratio, "p_value": 0.002})) is None
+    assert report.sample_ratio_mismatch(rows({**ratio, "p_value": None})) is None
+    assert report.sample_ratio_mismatch(rows({})) is None
+
+
 def canary(minutes: int = 30) -> pd.DataFrame:
     rng = np.random.default_rng(4)
     frame = []
@@ -194,6 +221,21 @@ def test_the_evidence_of_a_canary_ends_where_its_evaluation_does() -> None:
     assert last["not_worse"] == pytest.approx(not_worse.log_e_value / np.log(10.0))
     assert last["share"] == 0.25
     assert found["minute"].iloc[0] == frame["minute"].iloc[4]
+
+
+def test_the_evidence_is_that_of_the_guardrails_margin_and_the_phases_start() -> None:
+    frame = canary()
+    given = {"planned_minutes": 60, "margin_rollback": 0.01, "first_tick": 29_899_940}
+    found, plain = (report.canary_evidence(frame, **more) for more in (given, {"planned_minutes": 60}))
+    assert isinstance(found, pd.DataFrame)
+    assert isinstance(plain, pd.DataFrame)
+    rows = frame[frame["treatment_share_bp"] > 0]
+    worse = rollback_evidence(
+        report._first_errors(rows), first_tick=29_899_940, planned_ticks=60, alpha=0.01, margin=0.01
+    )
+    assert not isinstance(worse, Insufficient)
+    assert found["worse"].iloc[-1] == pytest.approx(worse.log_e_value / np.log(10.0))
+    assert found["worse"].iloc[-1] < plain["worse"].iloc[-1]
 
 
 def test_a_canary_that_never_served_has_no_evidence() -> None:

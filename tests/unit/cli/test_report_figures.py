@@ -1,12 +1,18 @@
 """``headgate report --figures`` draws what there is something to see of, and names the rest."""
 
+import json
+import math
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
+from analytics.report import canary_evidence
+from analytics.results import Insufficient
 from services.cli import report
-from tests.unit.analytics.test_report import rows
+from tests.unit.analytics.test_report import canary, rows
 
 MOMENT = pd.Timestamp("2026-11-16 10:00", tz="UTC")
 MISSING: dict[str, object] = {
@@ -67,6 +73,83 @@ def test_what_has_no_relative_difference_is_shown_in_its_unit(tmp_path: Path) ->
     said, drawn = write(frames({}, p95), tmp_path)
     assert "  latency_p95, new: +0.4 [+0.2, +0.6] seconds clear" in said
     assert {"differences", "course_latency_p95_new"} <= drawn
+
+
+def test_nothing_is_called_clear_where_units_did_not_arrive_as_assigned() -> None:
+    said = report.summary(frames({}))
+    assert "data: no harm noticed" in said
+    assert "  cost, new: -10.0% [-20.0%, -5.0%] clear" in said
+    ratio: dict[str, object] = {
+        "metric": "",
+        "statistic": "sample_ratio",
+        "comparison_to": "",
+        "p_value": 1e-5,
+    }
+    said = report.summary(frames({}, ratio))
+    assert any(line.startswith("data: the units did not arrive in the proportions") for line in said)
+    assert "  cost, new: -10.0% [-20.0%, -5.0%]" in said
+
+
+CANARY = {
+    "treatment": "new",
+    "plan": {"planned_duration_minutes": 90, "watch_minutes": 20},
+    "policy": {
+        "type": "sequential", "alpha_rollback": 0.02, "alpha_promote": 0.1, "margin_promote": 0.03,
+        "guardrails": [{"metric": "latency"}, {"metric": "error_rate", "margin": 0.01}],
+    },
+}  # fmt: skip
+
+
+def lines_at(figure: Figure) -> list[float]:
+    """The heights of the dashed lines: 1/α, as powers of ten."""
+    dashed = (line for line in figure.axes[0].get_lines() if line.get_linestyle() == "--")
+    return [float(np.asarray(line.get_ydata())[0]) for line in dashed]
+
+
+def of_canary(definition: dict[str, object], stage: str = "ramp") -> dict[str, Figure | None]:
+    experiment = frames({})["experiments"].assign(
+        kind="canary", definition=json.dumps(definition), stage=stage, phase=2 if stage == "watch" else 1
+    )
+    phase = int(experiment["phase"].iloc[0])
+    started_at = pd.Timestamp(29_899_950 * 60, unit="s", tz="UTC")
+    return report.draw(
+        {
+            **frames({}),
+            "experiments": experiment,
+            "experiment_phases": pd.DataFrame([{"phase": phase, "started_at": started_at}]),
+            "canary_health_by_minute": canary().assign(phase=phase),
+        }
+    )
+
+
+@pytest.mark.parametrize(("stage", "planned"), [("ramp", 90), ("watch", 20)])
+def test_the_evidence_is_drawn_as_it_decided(
+    stage: str, planned: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {}
+
+    def evidence(frame: pd.DataFrame, **how: float) -> pd.DataFrame | Insufficient:
+        asked.update(how)
+        return canary_evidence(frame, **how)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(report.report, "canary_evidence", evidence)
+    drawn = of_canary(CANARY, stage)["evidence"]
+    assert drawn is not None
+    assert asked == {
+        "planned_minutes": planned, "margin_rollback": 0.01, "margin_promote": 0.03, "first_tick": 29_899_950,
+    }  # fmt: skip
+    # Two guardrails share the budget of the rollback; two tests that of the promotion; a watch has none.
+    budgets = [0.01, 0.05] if stage == "ramp" else [0.01]
+    assert lines_at(drawn) == pytest.approx([-math.log10(alpha) for alpha in budgets])
+
+
+@pytest.mark.parametrize(
+    "policy", [{"type": "threshold"}, {"type": "sequential", "guardrails": [{"metric": "latency"}]}]
+)
+def test_evidence_that_decides_nothing_is_not_drawn(policy: dict[str, object]) -> None:
+    figures = of_canary({**CANARY, "policy": policy}, "watch")
+    assert "evidence" not in figures
+    assert figures["error_rates"] is not None
 
 
 @pytest.mark.parametrize("changes", [[], [{}]])

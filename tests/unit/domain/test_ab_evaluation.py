@@ -72,7 +72,12 @@ def test_of_two_winners_the_better_by_the_first_goal_is_promoted() -> None:
     variants = [Variant(random, 2_000), Variant(random, 2_000, cost=0.8), Variant(random, 2_000, cost=0.7)]
     test = definition(weights=(0.4, 0.3, 0.3), on_winner="promote")
     even = inputs(variants, defined=test, weights_bp=(3_334, 3_333, 3_333))
-    assert acted(evaluate_test(even)).variant_key == "c"
+    evaluation = evaluate_test(even)
+    assert acted(evaluation).variant_key == "c"
+    # The figures of the decision are those of the variant it promotes.
+    (goal,) = [one for one in evaluation.situation.goals if (one.metric, one.variant) == ("cost", "c")]
+    assert evaluation.figures == goal.figures
+    assert f"{goal.figures['difference']:+.4g}" in acted(evaluation).reason
 
 
 def test_every_goal_and_treatment_is_corrected_for() -> None:
@@ -107,6 +112,15 @@ def test_a_guardrail_on_any_metric_is_tested_over_all_requests() -> None:
     assert found.figures["least_harm"] > 0.05
     same = evaluate_test(inputs(two(slower=1.0), defined=test))
     assert verdict(same, "latency_mean").verdict == "pass"
+
+
+def test_shares_of_few_units_are_not_compared() -> None:
+    """With three conversions a normal approximation tells equal variants apart far too often."""
+    few = evaluate_test(
+        inputs(two(conversion=0.001), defined=definition(guardrails=(TestGuardrail("conversion"),)))
+    )
+    assert "analysis buckets, 5 needed" in few.situation.goals[1].sentence
+    assert {few.situation.goals[1].verdict, few.situation.guardrails[0].verdict} == {"no_data"}
 
 
 def test_a_guardrail_whose_metric_should_be_high_fails_when_it_falls() -> None:

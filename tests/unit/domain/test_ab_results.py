@@ -112,6 +112,17 @@ def test_a_rate_without_events_says_so_instead_of_p_1() -> None:
     assert "no event" in row.insufficient
 
 
+def test_a_share_with_few_events_has_a_mean_and_no_comparison() -> None:
+    rows = [row for row in rows_of(inputs(two(conversion=0.001))) if row.metric == "conversion"]
+    for row in rows:
+        if row.statistic == "mean":
+            assert row.point is not None
+        elif row.statistic == "absolute_difference":
+            assert row.insufficient is not None
+            assert "analysis buckets, 5 needed" in row.insufficient
+    assert one(rows, "conversion", "e_value", "exact_sequential").point is not None
+
+
 def test_a_winner_needs_no_more_units_and_an_undecided_goal_says_how_many() -> None:
     rows = rows_of(RICH)
     assert one(rows, "cost", "minutes_needed", "sequential").point == 0.0

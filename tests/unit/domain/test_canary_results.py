@@ -75,6 +75,30 @@ def test_the_mean_error_rate_over_a_ramp_weighs_each_step_alike_for_both() -> No
     assert found.lower < 0 < found.upper
 
 
+def test_shares_with_few_events_have_means_and_no_comparison() -> None:
+    variants = two(error=0.0005)
+    rows = rows_of(variants, (StepBuckets(5_000, variants[0].table(), variants[1].table()),))
+    found = {(row.statistic, row.variant, row.method): row for row in rows if row.metric == "error_rate"}
+    assert found["mean", "next", "sequential"].point is not None
+    assert "5 needed" in (found["absolute_difference", "next", "sequential"].insufficient or "")
+
+
+def test_the_exact_differences_point_is_an_estimate_and_not_the_intervals_middle() -> None:
+    """With a small share the interval is far from symmetric: its middle is no estimate."""
+    control, treatment = two(seed=8, error=0.01, units=2_000)
+    rows = rows_of([control, treatment], ())
+    (found,) = [
+        row for row in rows if (row.statistic, row.method) == ("absolute_difference", "exact_sequential")
+    ]
+    assert found.point is not None
+    assert found.lower is not None
+    assert found.upper is not None
+    rate = [float(one.error[one.first].mean()) for one in (treatment, control)]
+    # Both have 2,000 first requests at a share of a half: weighting by it comes to the plain difference.
+    assert found.point == pytest.approx(rate[0] - rate[1])
+    assert found.lower <= found.point <= found.upper
+
+
 @pytest.mark.parametrize("units", [0, 20])
 def test_with_little_or_nothing_every_row_has_a_number_or_a_reason(units: int) -> None:
     variants = two(units=units)

@@ -6,10 +6,13 @@ import msgspec
 import numpy as np
 import pytest
 
+from analytics.comparison import Comparison, fixed_horizon
+from analytics.estimates import Estimate
 from analytics.results import Insufficient
 from services.domain.assignment import ANALYSIS_BUCKETS
 from services.domain.bucket_table import BucketTable
-from services.domain.metric import BUILT_IN, Metric, columns_for
+from services.domain.errors import InvalidDefinition
+from services.domain.metric import BUILT_IN, Metric, check_metric, columns_for
 from services.domain.metric_sums import MetricSums, adjusted_estimates, estimate, metric_sums
 from tests.unit.domain.sums import CONVERSION, COST_PER_TOKEN, REQUESTS_PER_UNIT, two
 
@@ -67,9 +70,36 @@ def test_a_share_of_units_knows_how_many_had_the_event() -> None:
 
 
 def test_a_ratio_runs_in_requests_and_divides_by_the_other_sum() -> None:
+    """The cost of a user without any tokens is a cost of the variant's tokens all the same."""
     given = table(COST_PER_TOKEN, cost=([3, 1], [6 * 10**9, 10**9]), completion_tokens=([3, 0], [100, 0]))
     found = of(COST_PER_TOKEN, given)
-    assert (found.sums.total, found.sums.total_n, found.clock) == (6.0, 100.0, 4.0)
+    assert (found.sums.total, found.sums.total_n, found.clock) == (7.0, 100.0, 4.0)
+
+
+def test_a_ratio_to_nothing_is_missing_evidence() -> None:
+    found = metric_sums(COST_PER_TOKEN, table(COST_PER_TOKEN, cost=([3], [6 * 10**9])))
+    assert found == Insufficient("the sum of completion_tokens is 0 so far: nothing can be divided by it")
+
+
+def test_a_treatment_that_fails_some_users_always_fails_more_per_success() -> None:
+    """The error that this once was: users without a success were left out, and the failing variant won."""
+    metric = Metric(key="failures_per_answer", source="error", kind="ratio", denominator="feedback:answered")
+    random = np.random.default_rng(7)
+
+    def fails(share: float) -> Estimate:
+        """Of 300 users with ten requests each, this share gets nothing but failures."""
+        broken = random.random(300) < share
+        errors = np.where(broken, 10, random.binomial(10, 0.1, 300))
+        sums = {"error": (np.full(300, 10).tolist(), errors.tolist())}
+        answered = np.where(broken, 0, 10 - errors)
+        sums["feedback:answered"] = (np.full(300, 10).tolist(), (answered * 1_000_000).tolist())
+        found = estimate(metric_sums(metric, table(metric, **sums)))
+        assert isinstance(found, Estimate)
+        return found
+
+    compared = fixed_horizon(fails(0.1), fails(0.0), alpha=0.01)
+    assert isinstance(compared, Comparison)
+    assert compared.lower > 0.05
 
 
 def test_a_ratio_to_a_negative_sum_is_none() -> None:
@@ -115,18 +145,46 @@ def test_a_cap_reads_the_column_that_was_capped() -> None:
     assert found.sums.total == 4.0
 
 
-def test_a_feedback_that_one_metric_reads_as_a_share_is_yes_or_no_for_all() -> None:
+def test_a_feedback_may_be_read_as_a_share_and_as_a_score() -> None:
     stars, likes = (
         Metric(key="stars", source="feedback:stars"),
         Metric(key="likes", source="feedback:stars", per="unit"),
     )
     share = Metric(key="top", source="feedback:stars", kind="proportion")
     other = Metric(key="other", source="feedback:other")
-    alone = {column.key: column for column in columns_for((stars, likes, other))}
-    together = {column.key: column for column in columns_for((stars, likes, other, share))}
-    assert alone["feedback:stars"].takes(3_000_000)
-    assert not together["feedback:stars"].takes(3_000_000)
-    assert together["feedback:stars"].takes(1_000_000)
-    assert together["feedback:stars"].takes(0)
-    assert together["feedback:other"].takes(3_000_000)
-    assert not together["error"].yes_or_no
+    of_units = Metric(key="ever", source="feedback:stars", kind="proportion", per="unit")
+    columns = {column.key: column for column in columns_for((stars, likes, other, share, of_units))}
+    for key, takes in (
+        ("feedback:stars", True), ("yes:feedback:stars", False), ("units_with:feedback:stars", False),
+        ("feedback:other", True), ("error", True),
+    ):  # fmt: skip
+        assert columns[key].takes(3_000_000) == takes
+        assert columns[key].takes(1_000_000)
+        assert columns[key].takes(0)
+
+
+def test_every_test_has_a_satisfaction_rate_and_may_average_satisfaction_too() -> None:
+    score = Metric(key="score", source="feedback:satisfaction")
+    rate = BUILT_IN["satisfaction_rate"]
+    keys = [column.key for column in columns_for((score, rate))]
+    sums = np.zeros((len(keys), 2, ANALYSIS_BUCKETS), np.int64)
+    sums[keys.index("feedback:satisfaction"), :, 0] = 4, 13_000_000
+    sums[keys.index("yes:feedback:satisfaction"), :, 0] = 1, 1_000_000
+    given = BucketTable(tuple(keys), sums)
+    assert (of(score, given).sums.total, of(score, given).clock) == (13.0, 4.0)
+    assert (of(rate, given).sums.total, of(rate, given).clock) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("metric", "field"),
+    [
+        (Metric(key="m", source="cost", kind="ratio", denominator="requests", per="unit"), "per"),
+        (Metric(key="m", source="cost", per="unit", cap=1.0), "cap"),
+        (Metric(key="m", source="prompt_tokens", cap=0.4), "cap"),
+        (Metric(key="m", source="cost", cap=1e-10), "cap"),
+    ],
+)
+def test_what_would_mean_something_else_than_it_says_is_refused(metric: Metric, field: str) -> None:
+    with pytest.raises(InvalidDefinition) as refused:
+        check_metric(metric)
+    assert refused.value.field == field

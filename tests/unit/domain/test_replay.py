@@ -14,7 +14,7 @@ from services.domain.ab_evaluation import METHOD, evaluate_test
 from services.domain.decision import Decision
 from services.domain.errors import Conflict
 from services.domain.policy import Act
-from services.domain.replay import replay
+from services.domain.replay import Difference, replay
 from tests.unit.domain.sums import definition, inputs, two
 
 
@@ -61,6 +61,29 @@ def test_a_figure_that_is_off_in_its_last_bit_shows() -> None:
     (difference,) = replay(replace(DECISION, evidence=evidence)).differences
     assert difference.path.startswith("evidence.verdicts[")
     assert difference.path.endswith(".figures.p_value")
+    assert difference.is_rounding
+
+
+@pytest.mark.parametrize(
+    ("recorded", "recomputed", "is_rounding"),
+    [
+        (0.1, 0.1 + 1e-17, True),
+        (0.0, 1e-17, True),
+        (1e-11, 2e-11, False),
+        (412.5, 412.5000001, True),
+        (412.5, 412.6, False),
+        (0.011, 0.012, False),
+        (3, 4, False),
+        (True, 1.0, False),
+        ("rollback", "promote", False),
+        (None, 0.0, False),
+    ],
+)
+def test_last_digits_are_told_apart_from_other_figures(
+    recorded: object, recomputed: object, is_rounding: bool
+) -> None:
+    """Another kind of processor adds in another order."""
+    assert Difference("evidence.e_value", recorded, recomputed).is_rounding == is_rounding
 
 
 def test_another_action_shows() -> None:

@@ -36,6 +36,8 @@ METRICS = (
     Metric(key="capped", source="latency", cap=0.00005),
     Metric(key="failing", source="error", kind="proportion", per="unit"),
     Metric(key="happy", source="feedback:satisfaction", kind="proportion", per="unit"),
+    Metric(key="stars", source="feedback:stars"),
+    Metric(key="five_stars", source="feedback:stars", kind="proportion"),
 )
 COLUMNS = {CANARY: columns_for(()), TEST: columns_for(METRICS)}
 UNITS = [unit << 56 for unit in range(6)]
@@ -81,7 +83,7 @@ def reports(draw: st.DrawFn) -> Feedback:
     is_boolean = draw(st.booleans())
     return Feedback(
         event_id=draw(st.sampled_from(["a", "b", "c", "d"])),
-        name=draw(st.sampled_from(["satisfaction", "other"])),
+        name=draw(st.sampled_from(["satisfaction", "stars", "other"])),
         value=float(draw(st.integers(0, 1))) if is_boolean else draw(st.floats(-2, 2) | st.just(1.0)),
         is_boolean=is_boolean,
         unit_hash=draw(st.sampled_from(UNITS)),
@@ -90,7 +92,7 @@ def reports(draw: st.DrawFn) -> Feedback:
         route_key="chat",
         received_at_us=1,
         assignments=(AssignedTo(TEST, 1, role, 3_000, variant),),
-        attributes=draw(st.sampled_from([{}, {"region": "eu"}, {"region": "mars"}])),
+        attributes=draw(st.sampled_from([{}, {"region": "eu"}, {"region": "mars"}, {"region": "other"}])),
     )
 
 
@@ -182,16 +184,15 @@ class Recount:
         if not self.is_new(*phase, "feedback", one.name, one.event_id):
             return
         first = one.value == 1 and self.is_new(*phase, "true", one.name, one.unit_hash)
-        if one.name != "satisfaction":
+        micros = round(one.value * 1e6)
+        values: dict[str, int | None] = {f"feedback:{one.name}": micros}
+        if micros in (0, 1_000_000):
+            values |= {f"yes:feedback:{one.name}": micros, f"units_with:feedback:{one.name}": int(first)}
+        if one.name == "other":
             self.not_summed[*phase, "unread_feedback"] += 1
-        elif round(one.value * 1e6) not in (0, 1_000_000):
+        elif not {column.key for column in COLUMNS[TEST]} & values.keys():
             self.not_summed[*phase, "unreadable_feedback"] += 1
-        else:
-            values = {
-                "feedback:satisfaction": round(one.value * 1e6),
-                "units_with:feedback:satisfaction": int(first),
-            }
-            self.add(assigned, one.attributes, one.unit_hash, dict(values))
+        self.add(assigned, one.attributes, one.unit_hash, values)
 
     def add(
         self, assigned: AssignedTo, attributes: dict[str, str], unit: int, values: dict[str, int | None]
@@ -211,7 +212,8 @@ def segments(assigned: AssignedTo, attributes: dict[str, str]) -> list[str]:
     if "region" not in attributes:
         return [""]
     value = attributes["region"]
-    return ["", f"region={value if value in ('eu', 'us') else 'other'}"]
+    own = {"eu": "eu", "us": "us", "other": '"other"'}
+    return ["", f"region={own.get(value, 'other')}"]
 
 
 @dataclass
@@ -259,7 +261,7 @@ class Owner:
         self.plans = Plans(Endings())
         self.plans._plans = {
             CANARY: Plan(COLUMNS[CANARY]),
-            TEST: Plan(COLUMNS[TEST], ("region",), {"region": {"eu", "us"}}, {("region", "mars")}),
+            TEST: Plan(COLUMNS[TEST], ("region",), {"region": {"eu", "us", '"other"'}}, {("region", "mars")}),
         }
         self.sums = BucketSums(PARTITIONS, self.plans)
         self.taken: list[Observed] = []
