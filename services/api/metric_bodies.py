@@ -24,9 +24,16 @@ class MetricBody(Replacement):
     per: Per = Field(default="request", description="Of each request, or of each exposed unit")
     better: Better = "lower"
     cap: float | None = Field(
-        default=None, description="Larger values count as this one, so that no single unit carries the result"
+        default=None,
+        description=(
+            "Larger values count as this one, so that no single request or report carries the result; not for "
+            "metrics per unit"
+        ),
     )
-    denominator: str | None = Field(default=None, description="Of a ratio: the source it divides by")
+    denominator: str | None = Field(
+        default=None,
+        description="Of a ratio, which is never per unit: the source it divides by, such as requests",
+    )
     quantile: float | None = Field(default=None, description="Of a quantile: a fraction such as 0.95")
 
     def metric(self, key: str) -> Metric:
