@@ -26,8 +26,8 @@ class MetricBody(Replacement):
     cap: float | None = Field(
         default=None,
         description=(
-            "Larger values count as this one, so that no single request or report carries the result; not for "
-            "metrics per unit"
+            "Larger values count as this one, so that no single request or report carries the result; not "
+            "for metrics per unit"
         ),
     )
     denominator: str | None = Field(

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from analytics.buckets import too_few_events
 from analytics.corrections import benjamini_hochberg, holm
 from analytics.estimates import Estimate
 from analytics.quantiles import QuantileDifference, quantile_difference
@@ -14,7 +13,7 @@ from analytics.results import Insufficient
 from analytics.sequential import sequential
 from services.domain.bucket_table import BucketTable
 from services.domain.metric import Metric
-from services.domain.metric_sums import MetricSums, adjusted_estimates, estimate, metric_sums
+from services.domain.metric_sums import MetricSums, adjusted_estimates, comparable, estimate, metric_sums
 from services.domain.sketches import SourceSketches
 
 SMALLEST_P = 1e-12
@@ -79,20 +78,15 @@ def measure(
     sums = tuple(metric_sums(metric, table) for table in buckets)
     estimates = tuple(map(estimate, sums))
     adjusted = adjusted_estimates(sums) if has_covariate else unadjusted
-    few = tuple(_few_events(metric, one) for one in sums)
     if not isinstance(adjusted, Insufficient):
-        adjusted = tuple(map(_unless, few, adjusted))
-    return Measured(metric, sums, estimates, tuple(map(_unless, few, estimates)), adjusted, tuple(sketches))
+        adjusted = _comparable(metric, sums, adjusted)
+    return Measured(metric, sums, estimates, _comparable(metric, sums, estimates), adjusted, tuple(sketches))
 
 
-def _few_events(metric: Metric, sums: MetricSums | Insufficient) -> Insufficient | None:
-    """Why a share does not bear a comparison yet: a normal approximation knows little of three events."""
-    is_share = metric.kind == "proportion"
-    return None if isinstance(sums, Insufficient) or not is_share else too_few_events(sums.sums)
-
-
-def _unless(reason: Insufficient | None, found: Estimate | Insufficient) -> Estimate | Insufficient:
-    return reason or found
+def _comparable(
+    metric: Metric, sums: tuple[MetricSums | Insufficient, ...], found: tuple[Estimate | Insufficient, ...]
+) -> tuple[Estimate | Insufficient, ...]:
+    return tuple(comparable(metric, one, other) for one, other in zip(sums, found, strict=True))
 
 
 def find(measured: Measured, treatment: int, *, alpha: float) -> Finding | Insufficient:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analytics.buckets import BucketSums, bucketed_mean, too_few_events
+from analytics.buckets import BucketSums, bucketed_mean
 from analytics.comparison import Method, fixed_horizon
 from analytics.difference import difference_estimate
 from analytics.estimates import Effect
@@ -21,6 +21,7 @@ from services.domain.counts import Count, CountTable
 from services.domain.evaluation import Evaluation, compared_first_requests, error_rate_difference
 from services.domain.events import Role
 from services.domain.metric import BUILT_IN, Metric
+from services.domain.metric_sums import comparable
 from services.domain.results import EXACT, FIXED_HORIZON, SEQUENTIAL, UNITS, ResultRow, Subject
 from services.domain.sketches import SourceSketches
 
@@ -72,13 +73,10 @@ def _metric_rows(
         yield subject.mean(metric, estimate, SEQUENTIAL, boundary(estimate.sample_size, ALPHA), ALPHA)
         yield subject.mean(metric, estimate, FIXED_HORIZON, students_reach(estimate, ALPHA), ALPHA)
     compared = Subject(metric.key, names.treatment, names.control)
-    comparable = [
-        (too_few_events(one) if metric.kind == "proportion" else None) or estimate
-        for one, estimate in zip(sums, estimates, strict=True)
-    ]
+    pair = [comparable(metric, one, estimate) for one, estimate in zip(sums, estimates, strict=True)]
     for effect in Effect:
-        always = sequential(*comparable, alpha=ALPHA, effect=effect)
-        once = fixed_horizon(*comparable, alpha=ALPHA, effect=effect)
+        always = sequential(*pair, alpha=ALPHA, effect=effect)
+        once = fixed_horizon(*pair, alpha=ALPHA, effect=effect)
         yield compared.comparison(metric, always, effect, Method.SEQUENTIAL)
         yield compared.comparison(metric, once, effect, Method.FIXED_HORIZON)
 

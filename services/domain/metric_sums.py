@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analytics.betting import Floats
-from analytics.buckets import BucketSums, bucketed_mean
+from analytics.buckets import BucketSums, bucketed_mean, too_few_events
 from analytics.cuped import adjusted_mean, adjustment
 from analytics.estimates import Estimate
 from analytics.results import Insufficient
@@ -93,6 +93,15 @@ def estimate(sums: MetricSums | Insufficient) -> Estimate | Insufficient:
     if not sums.sums.total_n:
         return Insufficient("no values are counted yet")
     return bucketed_mean(sums.sums, sample_size=sums.clock)
+
+
+def comparable(
+    metric: Metric, sums: MetricSums | BucketSums | Insufficient, found: Estimate | Insufficient
+) -> Estimate | Insufficient:
+    """Return the estimate if it bears a comparison: a normal approximation knows little of three events."""
+    if metric.kind != "proportion" or isinstance(sums, Insufficient):
+        return found
+    return too_few_events(sums.sums if isinstance(sums, MetricSums) else sums) or found
 
 
 def adjusted_estimates(
