@@ -12,7 +12,7 @@ from analytics.buckets import BucketSums, bucketed_mean, too_few_events
 from analytics.columns import TickCounts
 from analytics.comparison import Comparison, fixed_horizon
 from analytics.difference import difference_interval
-from analytics.estimates import Effect
+from analytics.estimates import Effect, Estimate
 from analytics.evidence import promotion_path, rollback_path
 from analytics.results import Insufficient
 from analytics.sample_ratio import THRESHOLD
@@ -104,23 +104,28 @@ def bucket_sums(
 
     Args:
         metric_buckets: as the view.
-        column: its column_key.
+        column: its column_key, or "requests".
         variant: its variant_key.
-        per: "request" to divide by the values there are, "unit" to divide by exposed units.
+        per: "request" to divide by the values there are, "unit" to divide by exposed units; for a ratio the
+            column it divides by, or "requests".
         segment: '' being everything.
     """
     rows = metric_buckets[(metric_buckets["variant_key"] == variant) & (metric_buckets["segment"] == segment)]
-    values = rows[rows["column_key"] == column]
-    sums = BucketSums.from_rows(
-        values["bucket"].to_numpy(np.int64), values["n"].to_numpy(), values["total"].to_numpy()
-    )
+    sums = _column(rows, column)
     if per == "request":
         return sums
-    units = rows[rows["column_key"] == "units"]
-    exposed = BucketSums.from_rows(
-        units["bucket"].to_numpy(np.int64), units["n"].to_numpy(), units["total"].to_numpy()
-    )
-    return BucketSums(exposed.n, np.where(exposed.n > 0.0, sums.s, 0.0))
+    if per == "unit":
+        exposed = _column(rows, "units")
+        return BucketSums(exposed.n, np.where(exposed.n > 0.0, sums.s, 0.0))
+    return BucketSums(_column(rows, per).s, sums.s)
+
+
+def _column(rows: pd.DataFrame, column: str) -> BucketSums:
+    """A column's number of values and their sum; of requests, each of which is 1, both are their number."""
+    found = rows[rows["column_key"] == ("error" if column == "requests" else column)]
+    n = found["n"].to_numpy()
+    total = n if column == "requests" else found["total"].to_numpy()
+    return BucketSums.from_rows(found["bucket"].to_numpy(np.int64), n, total)
 
 
 def recomputed(
@@ -134,14 +139,27 @@ def recomputed(
     alpha: float = 0.05,
     effect: Effect = Effect.RELATIVE,
 ) -> dict[str, Comparison | Insufficient]:
-    """Compare two variants from the bucket sums alone, by method: what the stored results should say."""
-    sums = [
-        bucket_sums(metric_buckets, column, variant, per=per, segment=segment)
-        for variant in (treatment, control)
-    ]
-    of_treatment, of_control = (
-        (too_few_events(one) if _is_share(column) else None) or bucketed_mean(one) for one in sums
-    )
+    """Compare two variants from the bucket sums alone, by method: what the stored results should say.
+
+    Args:
+        metric_buckets: as the view.
+        column: the metric's column_key.
+        treatment: a variant_key.
+        control: the variant_key it is compared to.
+        per: as in `bucket_sums`.
+        segment: '' being everything.
+        alpha: the probability that an interval misses, in (0, 1).
+        effect: relative to the control's mean, or absolute.
+    """
+
+    def estimate(variant: str) -> Estimate | Insufficient:
+        sums = bucket_sums(metric_buckets, column, variant, per=per, segment=segment)
+        if per not in ("request", "unit"):
+            values = bucket_sums(metric_buckets, column, variant, segment=segment)
+            return bucketed_mean(sums, sample_size=max(values.total_n, 1.0))
+        return (too_few_events(sums) if _is_share(column) else None) or bucketed_mean(sums)
+
+    of_treatment, of_control = estimate(treatment), estimate(control)
     return {
         "sequential": sequential(of_treatment, of_control, alpha=alpha, effect=effect),
         "fixed_horizon": fixed_horizon(of_treatment, of_control, alpha=alpha, effect=effect),

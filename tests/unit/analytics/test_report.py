@@ -146,6 +146,35 @@ def test_a_comparison_is_recomputed_from_the_buckets() -> None:
     )
 
 
+def test_a_ratio_is_recomputed_as_it_was_computed() -> None:
+    """Its clock are the numerator's values, and what nothing divides is in it."""
+    random = np.random.default_rng(9)
+    parts, expected = [], {}
+    for variant in ("old", "new"):
+        requests, cost = random.poisson(4.0, 300) + 1, random.gamma(2.0, 1.0, 300)
+        tokens = np.where(random.random(300) < 0.2, 0, random.poisson(200.0, 300))
+        given = {
+            "error": (requests, 0 * requests),
+            "cost": (requests, cost),
+            "completion_tokens": (requests, tokens),
+        }
+        for column, (n, total) in given.items():
+            frame = pd.DataFrame({"bucket": np.arange(300), "n": n, "total": total})
+            parts.append(frame.assign(variant_key=variant, column_key=column, segment=""))
+        for per, divided_by in (("completion_tokens", tokens), ("requests", requests)):
+            sums = BucketSums.of(divided_by, cost)
+            expected[variant, per] = bucketed_mean(sums, sample_size=float(requests.sum()))
+    for per in ("completion_tokens", "requests"):
+        found = report.recomputed(pd.concat(parts), "cost", treatment="new", control="old", per=per)
+        by_hand = sequential(expected["new", per], expected["old", per], effect=Effect.RELATIVE)
+        always = found["sequential"]
+        assert isinstance(by_hand, Comparison)
+        assert isinstance(always, Comparison)
+        assert (always.point, always.lower, always.upper) == pytest.approx(
+            (by_hand.point, by_hand.lower, by_hand.upper), rel=1e-12
+        )
+
+
 @pytest.mark.parametrize("column", ["error", "yes:feedback:solved", "units_with:error"])
 def test_shares_with_few_events_are_not_recomputed_into_a_comparison(column: str) -> None:
     bucket = np.arange(300)
