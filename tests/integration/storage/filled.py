@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import sqlalchemy as sa
 
-from services.domain.ab_evaluation import evaluate_test
+from services.domain.ab_evaluation import METHOD, evaluate_test
 from services.domain.ab_results import result_rows
 from services.domain.ab_segments import segment_rows
 from services.domain.canary import CanaryDefinition, CanaryPlan
@@ -205,7 +205,7 @@ def _write_results(connection: sa.Connection, traffic: Traffic) -> None:
             variant_key="concise",
             evidence=evaluation.evidence(),
             inputs={},
-            method="ab_test/1",
+            method=METHOD,
             state="applied",
             applied_version=8,
             decided_at=ENDED_AT,

@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.domain.ab_evaluation import METHOD
 from services.domain.bucket_table import share_segment
 from services.domain.canary import CanaryDefinition
 from services.domain.configuration import SegmentConfig
@@ -87,7 +88,7 @@ async def test_a_winner_is_promoted_once_and_its_results_are_kept_with_the_decis
     again = watch(engine, experiment)
     await again.evaluate()
     found = await rows(engine, "SELECT action, rule, variant_key, method, allocation_version FROM decisions")
-    assert found == [("promote", "promote_winner", "b", "ab_test/1", 2)]
+    assert found == [("promote", "promote_winner", "b", METHOD, 2)]
     kept = await rows(
         engine, "SELECT DISTINCT decision_id FROM experiment_results_history WHERE occasion = 'decision'"
     )
