@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.api.views import Problem
+from services.api.problems import MEDIA_TYPE, PROBLEM
 from services.domain.configuration import Config, config_key
 from services.domain.errors import Conflict
 from services.messaging.records import config_record
@@ -15,7 +15,7 @@ from services.messaging.topics import CONFIG
 from services.storage import configuration, outbox
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem, "description": description}
+    status: {"description": description, "content": {MEDIA_TYPE: {"schema": {"$ref": PROBLEM}}}}
     for status, description in {
         400: "what was sent cannot be read",
         401: "the key is missing, unknown, expired or revoked",
@@ -28,6 +28,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         503: "the database does not answer; try again",
     }.items()
 }
+"""By reference: given a model, every address would make a validator of it for each of them."""
 
 
 def engine_of(request: Request) -> AsyncEngine:

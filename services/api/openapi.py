@@ -1,7 +1,6 @@
 """The OpenAPI document, corrected where it is made of more than the addresses' signatures.
 
-Problems have a media type of their own, an address that only reads has fewer of them, and each says which
-role it takes.
+It says what a problem is, an address that only reads has fewer of them, and each says which role it takes.
 """
 
 from __future__ import annotations
@@ -11,11 +10,10 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from services.api.problems import MEDIA_TYPE
 from services.api.transactions import ROLE
+from services.api.views import Problem
 
 _ONLY_OF_CHANGES = ("400", "412", "413")
-_PROBLEM = "#/components/schemas/Problem"
 
 
 def document(app: FastAPI) -> None:
@@ -25,11 +23,17 @@ def document(app: FastAPI) -> None:
     def corrected() -> dict[str, Any]:
         if app.openapi_schema is None:
             schema = generate()
+            _add_problem(schema["components"])
             for method, operation in _operations(schema):
                 _correct(method, operation)
         return app.openapi_schema or {}
 
     app.openapi = corrected  # type: ignore[method-assign]
+
+
+def _add_problem(components: dict[str, Any]) -> None:
+    schemas = components["schemas"] | {Problem.__name__: Problem.model_json_schema()}
+    components["schemas"] = {name: schemas[name] for name in sorted(schemas)}
 
 
 def _operations(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -45,7 +49,3 @@ def _correct(method: str, operation: dict[str, Any]) -> None:
     if method == "get":
         for status in _ONLY_OF_CHANGES:
             responses.pop(status, None)
-    for response in responses.values():
-        content = response.get("content", {})
-        if content.get("application/json", {}).get("schema") == {"$ref": _PROBLEM}:
-            content[MEDIA_TYPE] = content.pop("application/json")

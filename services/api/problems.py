@@ -20,6 +20,8 @@ from services.domain.errors import HeadgateError, InvalidDefinition
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+PROBLEM = "#/components/schemas/Problem"
+"""Where the OpenAPI document has what every error looks like."""
 _METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 
 

@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect
 from services.api.callers import Caller
 from services.api.common import engine_of
 from services.api.etags import Resource, check_match
-from services.api.guard import caller_of
+from services.api.guard import bearer, caller_of
 from services.api.idempotency import REPLAYED, IdempotencyKey, answered_once
 from services.api.roles import check_role, role_taken
 from services.domain.access import ControlRole
@@ -84,11 +84,12 @@ Acting = Annotated[Transaction, Depends(_acting)]
 
 
 class Route(APIRoute):
-    """An address under ``/v1``: it takes a role, changes are one transaction, resources carry their ETag."""
+    """An address under ``/v1``: it takes a key, changes are one transaction, resources carry their ETag."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         self.role = role_taken(endpoint, options.get("methods") or ("GET",))
-        super().__init__(path, endpoint, **options)
+        keyed = [Depends(bearer), *(options.pop("dependencies", None) or ())]
+        super().__init__(path, endpoint, dependencies=keyed, **options)
         self.openapi_extra = {**(self.openapi_extra or {}), ROLE: self.role}
         headers = self._headers()
         if headers:

@@ -45,11 +45,9 @@ Ask = Callable[[Address, str | None], Any]
 def api_addresses(routes: Iterable[BaseRoute]) -> Iterator[Address]:
     """Everything that the control plane serves, whether or not its document tells of it."""
     for route in routes:
-        if isinstance(route, Route):
-            path = route.path.replace(":path}", "}")
-            yield from ((method, path) for method in sorted((route.methods or set()) - {"HEAD"}))
-        else:
-            yield from api_addresses(route.original_router.routes)  # type: ignore[attr-defined]
+        assert isinstance(route, Route)
+        path = route.path.replace(":path}", "}")
+        yield from ((method, path) for method in sorted((route.methods or set()) - {"HEAD"}))
 
 
 def gateway_addresses() -> list[Address]:
