@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
+from hypothesis import settings
 
 from services.embedded.databases import close_to_connections, create_database, drop_database
 from services.embedded.kafka import EmbeddedKafka
@@ -23,6 +24,10 @@ SESSION = uuid.uuid4().hex[:8]
 NUMBERS = itertools.count()
 SENTENCES = pytest.StashKey[set[str]]()
 REPORTED = "headgate_servers"
+
+# How long an example takes says what else the machine is doing: no test asserts a time.
+settings.register_profile("headgate", deadline=None)
+settings.load_profile("headgate")
 
 
 def pytest_configure(config: pytest.Config) -> None:

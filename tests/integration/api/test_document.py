@@ -114,9 +114,7 @@ def test_every_address_tells_of_its_headers(document: Any) -> None:
             assert ("If-Match" in named) >= (method in ("put", "patch", "delete")), (method, path)
 
 
-EXAMPLES = settings(
-    max_examples=10, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
-)
+EXAMPLES = settings(max_examples=10, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 KEYS = {
     "teams": ("checkout",),
     "endpoints": ("openai-main",),

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics.betting import (
@@ -47,7 +47,6 @@ def test_with_margin_the_factors_are_one_plus_stake_times_score() -> None:
         np.testing.assert_allclose(factors, 1.0 - stake * (scores - margin))
 
 
-@settings(deadline=None)
 @given(share=SHARES, control_rate=RATES, treatment_rate=RATES, margin=st.floats(-0.999, 0.999))
 def test_a_bet_on_worse_never_wins_on_average_while_the_treatment_is_not_worse(
     share: float, control_rate: float, treatment_rate: float, margin: float
@@ -60,7 +59,6 @@ def test_a_bet_on_worse_never_wins_on_average_while_the_treatment_is_not_worse(
     assert (mean_factors(factors, share, treatment_rate, control_rate) <= 1.0 + 1e-9).all()
 
 
-@settings(deadline=None)
 @given(share=SHARES, control_rate=RATES, treatment_rate=RATES, margin=st.floats(0.0, 0.999))
 def test_a_bet_on_not_worse_never_wins_on_average_while_the_treatment_is_worse(
     share: float, control_rate: float, treatment_rate: float, margin: float
@@ -74,7 +72,6 @@ def test_a_bet_on_not_worse_never_wins_on_average_while_the_treatment_is_worse(
     assert (mean_factors(factors, share, treatment_rate, control_rate) <= 1.0 + 1e-9).all()
 
 
-@settings(deadline=None)
 @given(share=SHARES, margin=st.floats(-1.0, 0.99), step=st.floats(0.0001, 0.01))
 def test_no_factor_of_a_bet_on_worse_grows_with_the_margin(share: float, margin: float, step: float) -> None:
     before = log_factors_if_worse(np.array([share]), margin)

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics.columns import TickCounts
@@ -18,7 +18,6 @@ def interval_of(*counts: TickCounts, alpha: float = 0.05) -> Interval:
     return interval
 
 
-@settings(deadline=None)
 @given(
     share=st.floats(0.01, 0.99),
     treatment_errors=st.integers(0, 1000),
@@ -35,7 +34,6 @@ def test_the_interval_holds_the_estimate(
     assert estimate in interval_of(counts)
 
 
-@settings(deadline=None)
 @given(treatment_errors=st.integers(0, 500), control_errors=st.integers(0, 500))
 def test_exchanging_the_roles_turns_the_interval_round(treatment_errors: int, control_errors: int) -> None:
     one = interval_of(TickCounts(0, 0.25, treatment_errors, control_errors, 1000))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from analytics.eprocess import PathMemory, re_armed
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(0, 2**32 - 1),
     st.lists(st.integers(1, 60), min_size=1, max_size=6),

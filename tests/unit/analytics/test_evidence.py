@@ -7,7 +7,7 @@ from itertools import product
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics.betting import FRACTIONS, RATIOS
@@ -75,7 +75,6 @@ def replayed_rollback(
     return path
 
 
-@settings(deadline=None)
 @given(counts=COUNTS, margin=MARGINS, first_tick=st.integers(0, 14), planned_ticks=st.integers(1, 15))
 def test_rollback_is_the_recursion_tick_by_tick(
     counts: list[TickCounts], margin: float, first_tick: int, planned_ticks: int
@@ -89,7 +88,6 @@ def test_rollback_is_the_recursion_tick_by_tick(
     assert evidence.log_e_peak == max(0.0, *path.log_e_values)
 
 
-@settings(deadline=None)
 @given(counts=COUNTS, margin=MARGINS)
 def test_promotion_is_the_mean_of_its_bets(counts: list[TickCounts], margin: float) -> None:
     products = []
@@ -110,7 +108,6 @@ def test_promotion_is_the_mean_of_its_bets(counts: list[TickCounts], margin: flo
     assert path.log_e_values[-1] == evidence.log_e_value
 
 
-@settings(deadline=None)
 @given(counts=COUNTS, margin=MARGINS, random=st.randoms(use_true_random=False))
 def test_neither_order_nor_splitting_changes_a_bit(
     counts: list[TickCounts], margin: float, random: Any
@@ -127,7 +124,6 @@ def test_neither_order_nor_splitting_changes_a_bit(
     assert promotion(parts, margin=margin) == promotion(counts, margin=margin)
 
 
-@settings(deadline=None)
 @given(counts=COUNTS, margin=MARGINS, which=st.integers(0, 100))
 def test_one_more_error_of_the_treatment_speaks_for_rollback_and_against_promotion(
     counts: list[TickCounts], margin: float, which: int
@@ -142,7 +138,6 @@ def test_one_more_error_of_the_treatment_speaks_for_rollback_and_against_promoti
 
 
 @pytest.mark.parametrize("margin", [0.0, 0.1])
-@settings(deadline=None)
 @given(
     shares=st.lists(SHARES, min_size=4, max_size=4),
     control_rates=st.lists(st.floats(0.0, 0.9), min_size=4, max_size=4),

@@ -71,7 +71,6 @@ def test_capital_is_kept_and_moved_as_planned() -> None:
     )
 
 
-@settings(deadline=None)
 @given(share=st.floats(0.001, 0.999), chances=st.lists(st.floats(0.001, 1.0), min_size=6, max_size=6))
 def test_no_bet_wins_on_average_while_both_answer_alike(share: float, chances: list[float]) -> None:
     """Whatever the chances of the bins are: the quantiles need not be right."""
@@ -81,7 +80,6 @@ def test_no_bet_wins_on_average_while_both_answer_alike(share: float, chances: l
     np.testing.assert_allclose(mean, 1.0, rtol=1e-9)
 
 
-@settings(deadline=None)
 @given(
     share=st.floats(0.001, 0.999),
     chances=st.lists(st.floats(0.001, 1.0), min_size=6, max_size=6),
@@ -99,7 +97,7 @@ def test_no_bet_wins_on_average_while_the_treatment_is_faster(
     assert (mean <= 1.0 + 1e-9).all()
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(
     shares=st.lists(SHARES, min_size=2, max_size=2),
     chances=st.lists(st.floats(0.01, 1.0), min_size=6, max_size=6),
@@ -122,7 +120,6 @@ def test_e_is_worth_one_on_average_while_both_answer_alike(
     assert worth == pytest.approx(1.0, rel=1e-9)
 
 
-@settings(deadline=None)
 @given(rows=ROWS)
 def test_neither_order_nor_roles_apart_change_a_bit(rows: list[LatencyCounts]) -> None:
     apart = [replace(row, control=NO_OBSERVATIONS) for row in rows]
@@ -130,7 +127,6 @@ def test_neither_order_nor_roles_apart_change_a_bit(rows: list[LatencyCounts]) -
     assert evidence_of(apart[::-1]) == evidence_of(rows)
 
 
-@settings(deadline=None)
 @given(rows=ROWS)
 def test_adding_rows_changes_nothing(rows: list[LatencyCounts]) -> None:
     merged: dict[tuple[int, float], LatencyCounts] = {}
@@ -140,7 +136,6 @@ def test_adding_rows_changes_nothing(rows: list[LatencyCounts]) -> None:
     assert evidence_of(list(merged.values())) == evidence_of(rows)
 
 
-@settings(deadline=None)
 @given(rows=ROWS, which=st.integers(0, 100), lower=st.integers(0, 4))
 def test_a_slower_treatment_request_speaks_for_it_and_a_slower_control_request_against(
     rows: list[LatencyCounts], which: int, lower: int
@@ -160,7 +155,6 @@ def test_exchanging_roles_at_one_half_exchanges_what_the_factors_say() -> None:
     np.testing.assert_allclose(factors[:6] + factors[6:], 2.0)
 
 
-@settings(deadline=None)
 @given(rows=ROWS)
 def test_the_evidence_is_that_of_the_factors_of_each_bin(rows: list[LatencyCounts]) -> None:
     """All in one tick, and everything staked: E is the mean over the bets of the product of the factors."""

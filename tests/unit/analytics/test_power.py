@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics.comparison import Method
@@ -32,7 +32,6 @@ def test_the_variance_of_a_difference() -> None:
     assert proportion_variance(0.5, 0.0, 0.5) == pytest.approx(0.5)
 
 
-@settings(deadline=None)
 @given(variance=st.floats(0.01, 100), effect=st.floats(0.01, 1), power=st.floats(0.2, 0.99), method=METHODS)
 def test_units_and_detectable_effect_invert_the_power(
     variance: float, effect: float, power: float, method: Method
@@ -45,7 +44,6 @@ def test_units_and_detectable_effect_invert_the_power(
     assert design.minimum_detectable_effect(units, power) == pytest.approx(effect, rel=1e-3)
 
 
-@settings(deadline=None)
 @given(effect=st.floats(0.01, 1), units=st.floats(10, 1e5), more=st.floats(1.0, 3.0), method=METHODS)
 def test_power_grows_with_units_and_effect(effect: float, units: float, more: float, method: Method) -> None:
     design = Design(1.0, method=method)

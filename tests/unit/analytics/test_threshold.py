@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics.results import Insufficient
@@ -32,7 +32,6 @@ def test_only_strictly_more_than_the_margin_exceeds(treatment_errors: int, excee
     assert result.difference == pytest.approx(treatment_errors / 100 - 0.1)
 
 
-@settings(deadline=None)
 @given(control_errors=st.integers(0, 950), margin_points=st.integers(0, 50))
 def test_a_difference_of_exactly_the_margin_never_exceeds(control_errors: int, margin_points: int) -> None:
     treatment = WindowCounts(1000, min(1000, control_errors + margin_points))

@@ -194,7 +194,7 @@ def test_a_covariate_decides_where_the_test_has_one() -> None:
     assert widths[1] < widths[0] / 2
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     st.integers(0, 10_000),
     st.sampled_from([0.8, 1.0]),

@@ -64,7 +64,7 @@ def test_small_limits_are_exact_under_a_burst_everywhere(seed: int, limit: int) 
     rate=st.floats(1, 60),
     slowest=st.floats(0.002, 0.04),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_no_minute_holds_more_than_the_limit(
     seed: int, count: int, limit: int, rate: float, slowest: float
 ) -> None:

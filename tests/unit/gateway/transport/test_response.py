@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from services.domain.status import OutcomeStatus as S
@@ -92,7 +92,6 @@ def cut(data: bytes, places: list[int]) -> list[bytes]:
     return [data[start:end] for start, end in pairwise(bounds) if start < end]
 
 
-@settings(deadline=None)
 @pytest.mark.parametrize("name", ANSWERS)
 @given(places=st.lists(st.integers(0, 200), max_size=30))
 def test_it_makes_no_difference_how_the_bytes_are_cut(name: str, places: list[int]) -> None:
@@ -186,7 +185,6 @@ class Passing:
         self.go_on()
 
 
-@settings(deadline=None)
 @pytest.mark.parametrize("name", ["length", "chunked", "until close", "bad chunk", "cut off"])
 @given(places=st.lists(st.integers(0, 200), max_size=30), refuses=st.integers(0, 3))
 def test_what_is_passed_on_is_what_would_be_read(name: str, places: list[int], refuses: int) -> None:
