@@ -1,15 +1,20 @@
 """The estimate and the interval of the difference, and how often the interval is right."""
 
+import math
 from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from analytics.betting import Floats, log_factors_if_worse, log_sum
 from analytics.columns import TickCounts
-from analytics.difference import difference_estimate, difference_interval
+from analytics.difference import INTERVAL_RATIOS, difference_estimate, difference_interval
 from analytics.results import Insufficient, Interval
+from analytics.traffic import Flags
+
+SHARES = (0.05, 0.25, 0.5)
 
 
 def interval_of(*counts: TickCounts, alpha: float = 0.05) -> Interval:
@@ -39,6 +44,43 @@ def test_exchanging_the_roles_turns_the_interval_round(treatment_errors: int, co
     one = interval_of(TickCounts(0, 0.25, treatment_errors, control_errors, 1000))
     other = interval_of(TickCounts(0, 0.75, control_errors, treatment_errors, 1000))
     assert (one.lower, one.upper) == pytest.approx((-other.upper, -other.lower), abs=1e-9)
+
+
+def excluded(shares: tuple[float, ...], observed: Floats, difference: float, alpha: float) -> Flags:
+    """Whether the bets on a larger difference, or those on a smaller one, have reached 2/α.
+
+    Args:
+        shares: the m shares.
+        observed: shape (..., m, 3), what was seen at each: treatment errors, control errors, others.
+        difference: the difference in question.
+        alpha: of both sides together.
+    """
+    w = np.array(shares)
+    larger = np.tensordot(observed, log_factors_if_worse(w, difference, INTERVAL_RATIOS), axes=2)
+    smaller = np.tensordot(
+        observed[..., [1, 0, 2]], log_factors_if_worse(1.0 - w, -difference, INTERVAL_RATIOS), axes=2
+    )
+    won = np.maximum(log_sum(larger), log_sum(smaller)) - math.log(len(INTERVAL_RATIOS))
+    reached: Flags = won >= math.log(2.0 / alpha)
+    return reached
+
+
+@given(
+    rows=st.lists(
+        st.tuples(st.integers(0, 60), st.integers(0, 60), st.integers(1, 4_000)), min_size=3, max_size=3
+    ),
+    alpha=st.floats(0.001, 0.5),
+)
+def test_the_limits_lie_where_the_bets_begin_to_win(rows: list[tuple[int, int, int]], alpha: float) -> None:
+    counts = [TickCounts(0, share, *row) for share, row in zip(SHARES, rows, strict=True)]
+    interval = difference_interval(counts, alpha=alpha)
+    assume(isinstance(interval, Interval) and interval.width > 4e-6)
+    assert isinstance(interval, Interval)
+    observed = np.array(rows, np.float64)
+    for limit, outwards in ((interval.lower, -1e-6), (interval.upper, 1e-6)):
+        assert not excluded(SHARES, observed, limit - outwards, alpha)
+        if abs(limit) < 1.0:
+            assert excluded(SHARES, observed, limit + outwards, alpha)
 
 
 def test_ticks_do_not_matter() -> None:
@@ -93,20 +135,18 @@ def test_alpha_out_of_range_is_refused(alpha: float) -> None:
 def test_coverage_at_all_times_together(
     control_rate: float, difference: float, shares: tuple[float, ...]
 ) -> None:
-    """Looked at 12 times while the requests double; the control's rate drifts up by a half."""
-    alpha, runs, looks = 0.2, 100, 12
+    """Looked at 12 times while the requests double; the control's rate drifts up by a half.
+
+    An interval misses what its bets exclude, and they can be asked about all runs at once.
+    """
+    alpha, runs, looks = 0.2, 2_000, 12
     random = np.random.default_rng(20_26)
-    missed = 0
-    for _ in range(runs):
-        counts: list[TickCounts] = []
-        right = True
-        for look in range(looks):
-            share = shares[look * len(shares) // looks]
-            drifted = control_rate * (1.0 + 0.5 * look / looks)
-            chances = share * (drifted + difference), (1.0 - share) * drifted
-            drawn = random.multinomial(10 * 2**look, [*chances, 1.0 - sum(chances)])
-            counts.append(TickCounts(look, share, *drawn.tolist()))
-            right &= difference in interval_of(*counts, alpha=alpha)
-        missed += not right
+    observed, missed = np.zeros((runs, len(shares), 3)), np.zeros(runs, np.bool_)
+    for look in range(looks):
+        place = look * len(shares) // looks
+        share, drifted = shares[place], control_rate * (1.0 + 0.5 * look / looks)
+        chances = share * (drifted + difference), (1.0 - share) * drifted
+        observed[:, place] += random.multinomial(10 * 2**look, [*chances, 1.0 - sum(chances)], runs)
+        missed |= excluded(shares, observed, difference, alpha)
     standard_error = (alpha * (1.0 - alpha) / runs) ** 0.5
-    assert missed / runs <= alpha + 4.0 * standard_error
+    assert missed.mean() <= alpha + 4.0 * standard_error
