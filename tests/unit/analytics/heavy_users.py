@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from analytics.betting import Floats
 from analytics.buckets import ANALYSIS_BUCKETS, BucketSums
+from analytics.means import SampleSums
 from analytics.traffic import Flags, StickyUnits
 
 
@@ -21,6 +22,11 @@ class Requests:
     @property
     def sums(self) -> BucketSums:
         return BucketSums.from_rows(self.buckets, np.ones(len(self.values)), self.values)
+
+    @property
+    def plain_sums(self) -> SampleSums:
+        """As if every request were independent of all others."""
+        return SampleSums(len(self.values), float(self.values.sum()), float(np.square(self.values).sum()))
 
 
 def heavy_users(
