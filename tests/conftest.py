@@ -131,12 +131,24 @@ async def kafka_admin(kafka: str) -> AsyncIterator[AIOKafkaAdminClient]:
 @pytest.fixture
 async def topic_prefix(kafka_admin: AIOKafkaAdminClient) -> AsyncIterator[str]:
     """What this test puts before the name of every topic and group; its topics are deleted after it."""
+    async for prefix in _topic_prefix(kafka_admin):
+        yield prefix
+
+
+@pytest.fixture(scope="module")
+async def module_topic_prefix(kafka_admin: AIOKafkaAdminClient) -> AsyncIterator[str]:
+    """A prefix that the tests of one module share."""
+    async for prefix in _topic_prefix(kafka_admin):
+        yield prefix
+
+
+async def _topic_prefix(admin: AIOKafkaAdminClient) -> AsyncIterator[str]:
     prefix = f"test-{SESSION}-{next(NUMBERS)}."
     yield prefix
     with suppress(KafkaError):
-        created = [name for name in await kafka_admin.list_topics() if name.startswith(prefix)]
+        created = [name for name in await admin.list_topics() if name.startswith(prefix)]
         if created:
-            await kafka_admin.delete_topics(created)
+            await admin.delete_topics(created)
 
 
 @pytest.fixture

@@ -1,12 +1,15 @@
-"""The whole product, as processes, on the session's Kafka and a database of its own."""
+"""The whole product, as processes, on the session's Kafka.
+
+The tests of a module share one, each with a route of its own; those that break something have their own.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,21 +26,31 @@ from services.storage.session import create_engine
 from services.storage.settings import DatabaseSettings
 
 SETTINGS = {"HEADGATE_ROUTING_LOOK_SECONDS": "0.2"}
+PATIENCE_SECONDS = 120.0
+"""How long to wait for what should come in a few: a busy machine may be slow, and that is no fault."""
+NOTHING_COUNTED = CountingTotals(0, 0, 0, 0, 0)
+NUMBERS = itertools.count(1)
 
 
 @dataclass(slots=True)
 class Loop:
-    """A running product with one route, its stable variant, and variants that could follow it."""
+    """A running product with a route, its stable variant, and variants that could follow it.
+
+    ``key`` is that of the experiment that the route is for.
+    """
 
     product: Product
     api: ControlApi
     client_key: str
+    route: str
+    key: str
+    counted_before: CountingTotals
 
     def traffic(self, requests_per_second: float, units: Iterator[str] | None = None) -> Traffic:
         return Traffic(
             self.product.addresses.gateway,
             self.client_key,
-            "bot",
+            self.route,
             requests_per_second,
             units or (f"unit-{n}" for n in itertools.count()),
         )
@@ -48,7 +61,7 @@ class Loop:
     ) -> AsyncIterator[Traffic]:
         """Traffic for as long as the block runs."""
         traffic = self.traffic(requests_per_second, units)
-        running = asyncio.create_task(traffic.run(at_most_seconds=150))
+        running = asyncio.create_task(traffic.run(at_most_seconds=1.5 * PATIENCE_SECONDS))
         try:
             await eventually(lambda: len(traffic.answers) > 20)
             yield traffic
@@ -61,14 +74,14 @@ class Loop:
         definition = {"plan": plan, **definition}
         await self.api.post(
             "/v1/experiments",
-            {"key": "canary", "route": "bot", "kind": "canary", "treatment": treatment, **definition},
+            {"key": self.key, "route": self.route, "kind": "canary", "treatment": treatment, **definition},
         )
-        await self.api.post("/v1/experiments/canary/start")
+        await self.api.post(f"/v1/experiments/{self.key}/start")
 
     async def canary(self) -> dict[str, Any]:
-        return await self.api.get("/v1/experiments/canary")
+        return await self.api.get(f"/v1/experiments/{self.key}")
 
-    async def canary_ends(self, within_seconds: float = 60.0) -> str:
+    async def canary_ends(self, within_seconds: float = PATIENCE_SECONDS) -> str:
         """Wait until the canary is stopped and return its conclusion."""
         async with asyncio.timeout(within_seconds):
             while (experiment := await self.canary())["status"] != "stopped":
@@ -76,34 +89,73 @@ class Loop:
         return str(experiment["conclusion"])
 
     async def decisions(self) -> list[dict[str, Any]]:
-        items: list[dict[str, Any]] = (await self.api.get("/v1/experiments/canary/decisions"))["items"]
+        items: list[dict[str, Any]] = (await self.api.get(f"/v1/experiments/{self.key}/decisions"))["items"]
         return items
 
-    async def counted(self, expected: int, within_seconds: float = 60.0) -> CountingTotals:
-        """Wait until ``expected`` outcomes are counted, or time is up; returns what is counted."""
-        settings = DatabaseSettings(database_url=self.product.database_url)
-        engine = create_engine(settings, application_name="test")
+    async def counted(self, expected: int, within_seconds: float = PATIENCE_SECONDS) -> CountingTotals:
+        """Wait until ``expected`` outcomes are counted since the test began, or time is up."""
         deadline = asyncio.get_running_loop().time() + within_seconds
-        try:
+        async with reader(self.product.database_url) as totals:
             while True:
-                async with engine.connect() as connection:
-                    totals = await read_totals(connection)
-                if totals.outcomes_counted >= expected or asyncio.get_running_loop().time() > deadline:
-                    return totals
+                more = since(self.counted_before, await totals())
+                if more.outcomes_counted >= expected or asyncio.get_running_loop().time() > deadline:
+                    return more
                 await asyncio.sleep(0.05)
-        finally:
-            await engine.dispose()
 
 
-async def eventually(condition: Callable[[], bool], within_seconds: float = 60.0) -> None:
+async def eventually(condition: Callable[[], bool], within_seconds: float = PATIENCE_SECONDS) -> None:
     async with asyncio.timeout(within_seconds):
         while not condition():
             await asyncio.sleep(0.02)
 
 
+@asynccontextmanager
+async def reader(database_url: str) -> AsyncIterator[Callable[[], Awaitable[CountingTotals]]]:
+    """What is counted in a database."""
+    engine = create_engine(DatabaseSettings(database_url=database_url), application_name="test")
+
+    async def totals() -> CountingTotals:
+        async with engine.connect() as connection:
+            return await read_totals(connection)
+
+    try:
+        yield totals
+    finally:
+        await engine.dispose()
+
+
+def since(before: CountingTotals, after: CountingTotals) -> CountingTotals:
+    """What was counted in between."""
+    return CountingTotals(*(b - a for a, b in zip(astuple(before), astuple(after), strict=True)))
+
+
+@pytest.fixture(scope="module")
+async def shared(
+    kafka: str,
+    module_database_url: str,
+    module_topic_prefix: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[Loop]:
+    """The product on the session's servers, for the tests of a module."""
+    place = tmp_path_factory.mktemp("product")
+    async with running(kafka, module_database_url, place, module_topic_prefix) as loop:
+        yield loop
+
+
 @pytest.fixture
-async def loop(kafka: str, database_url: str, topic_prefix: str, tmp_path: Path) -> AsyncIterator[Loop]:
-    """The product on the session's servers."""
+async def loop(shared: Loop) -> Loop:
+    """The module's product, with a route and an experiment's key of the test's own."""
+    number = next(NUMBERS)
+    route = f"bot-{number}"
+    await create_route(shared.api, route, "steady")
+    await wait_until_served(shared.product.addresses.gateway, shared.client_key, route)
+    async with reader(shared.product.database_url) as totals:
+        return replace(shared, route=route, key=f"canary-{number}", counted_before=await totals())
+
+
+@pytest.fixture
+async def own_loop(kafka: str, database_url: str, topic_prefix: str, tmp_path: Path) -> AsyncIterator[Loop]:
+    """A product of the test's own, on the session's servers."""
     async with running(kafka, database_url, tmp_path, topic_prefix) as loop:
         yield loop
 
@@ -112,7 +164,7 @@ async def loop(kafka: str, database_url: str, topic_prefix: str, tmp_path: Path)
 async def breakable_loop(
     own_kafka: EmbeddedKafka, own_postgres: EmbeddedPostgres, tmp_path: Path
 ) -> AsyncIterator[Loop]:
-    """The product on servers of its own, which the test may stop."""
+    """A product of the test's own on servers of its own, which the test may stop."""
     async with running(own_kafka.bootstrap_servers, own_postgres.url, tmp_path, "") as loop:
         yield loop
 
@@ -132,4 +184,4 @@ async def running(kafka: str, database_url: str, place: Path, topic_prefix: str)
         await create_route(api, "bot", "steady")
         client_key = await create_key(api, "test")
         await wait_until_served(product.addresses.gateway, client_key, "bot")
-        yield Loop(product, api, client_key)
+        yield Loop(product, api, client_key, "bot", "canary", NOTHING_COUNTED)

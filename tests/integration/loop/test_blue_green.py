@@ -39,7 +39,7 @@ async def second_gateway(loop: Loop) -> str:
     )
     url = f"http://127.0.0.1:{port}"
     await answers(url + "/readyz", within_seconds=60.0)
-    await wait_until_served(url, loop.client_key, "bot")
+    await wait_until_served(url, loop.client_key, loop.route)
     return url
 
 
@@ -47,7 +47,7 @@ async def second_gateway(loop: Loop) -> str:
 async def load_on(loop: Loop, *urls: str) -> AsyncIterator[list[Traffic]]:
     """Traffic to each of the gateways for as long as the block runs, each with units of its own."""
     traffics = [
-        Traffic(url, loop.client_key, "bot", 100, (f"unit-{url[-5:]}-{n}" for n in itertools.count()))
+        Traffic(url, loop.client_key, loop.route, 60, (f"unit-{url[-5:]}-{n}" for n in itertools.count()))
         for url in urls
     ]
     running = [asyncio.create_task(traffic.run(at_most_seconds=150)) for traffic in traffics]
@@ -64,7 +64,7 @@ async def deploy(loop: Loop, key: str, treatment: str) -> dict[str, Any]:
     """Define a deployment and start it."""
     body = {
         "key": key,
-        "route": "bot",
+        "route": loop.route,
         "kind": "blue_green",
         "treatment": treatment,
         "holdback_share": HELD_BACK_BP / 10_000,
@@ -77,7 +77,7 @@ async def results_of_the_watch(loop: Loop) -> None:
     """Wait for results of both variants; the watch is a phase of its own."""
     async with asyncio.timeout(60):
         while True:
-            found = await loop.api.get("/v1/experiments/good/results")
+            found = await loop.api.get("/v1/experiments/fine/results")
             if not found["no_results"] and all(one["requests"] for one in found["variants"]):
                 break
             await asyncio.sleep(0.1)
@@ -89,7 +89,7 @@ async def results_of_the_watch(loop: Loop) -> None:
 
 
 async def slots(loop: Loop) -> dict[str, str | None]:
-    shown = (await loop.api.get("/v1/routes/bot"))["slots"]
+    shown = (await loop.api.get(f"/v1/routes/{loop.route}"))["slots"]
     (active,) = [name for name, slot in shown.items() if slot["is_active"]]
     return {name: slot["variant"] for name, slot in shown.items()} | {"active": active}
 
@@ -139,7 +139,7 @@ async def test_deploy_check_switch_and_automatic_rollback(loop: Loop) -> None:
         ended = await wait_for_end(loop.api, "good", within_seconds=60)
         assert ended["conclusion"] == "rolled_back", ended["waiting_for"]
         assert "decided by policy" in ended["concluded_because"]
-        back = (await loop.api.get("/v1/routes/bot"))["allocation"]["version"]
+        back = (await loop.api.get(f"/v1/routes/{loop.route}"))["allocation"]["version"]
         assert await slots(loop) == {"blue": "steady", "green": None, "active": "blue"}
         await eventually(lambda: everybody_at(back, traffics))
     assert {one.variant for one in all_answers(traffics) if one.allocation == back} == {"steady"}
@@ -148,17 +148,17 @@ async def test_deploy_check_switch_and_automatic_rollback(loop: Loop) -> None:
 
 async def test_deploy_switch_and_promote(loop: Loop) -> None:
     await create_variant(loop.api, "calm", loop.product.addresses.provider, "sim:latency_ms=3")
-    async with loop.under_load(100) as traffic:
-        await deploy(loop, "good", "calm")
-        await loop.api.post("/v1/experiments/good/switch")
+    async with loop.under_load(60) as traffic:
+        await deploy(loop, "fine", "calm")
+        await loop.api.post("/v1/experiments/fine/switch")
         async with asyncio.timeout(60):
-            while (await loop.api.get("/v1/experiments/good"))["waiting_for"]["rule"] != "hold_for_watch":
+            while (await loop.api.get("/v1/experiments/fine"))["waiting_for"]["rule"] != "hold_for_watch":
                 await asyncio.sleep(0.05)
         await results_of_the_watch(loop)
-        await loop.api.post("/v1/experiments/good/promote")
-        ended = await wait_for_end(loop.api, "good")
+        await loop.api.post("/v1/experiments/fine/promote")
+        ended = await wait_for_end(loop.api, "fine")
         assert (ended["conclusion"], ended["promoted"]) == ("promoted", "calm")
-        last = (await loop.api.get("/v1/routes/bot"))["allocation"]["version"]
+        last = (await loop.api.get(f"/v1/routes/{loop.route}"))["allocation"]["version"]
         await eventually(lambda: everybody_at(last, [traffic]))
     assert {one.variant for one in traffic.answers if one.allocation == last} == {"calm"}
     assert await slots(loop) == {"blue": None, "green": "calm", "active": "green"}

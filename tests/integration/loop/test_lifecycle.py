@@ -21,7 +21,7 @@ pytestmark = pytest.mark.loop
 async def test_a_promoted_variant_that_fails_is_taken_back(loop: Loop) -> None:
     """The naive way that fails: once it is promoted nobody compares it with anything."""
     await loop.start_canary("broken", plan={"steps": [0.05], "holdback_share": 0.1, "watch_minutes": 30})
-    await loop.api.post("/v1/experiments/canary/promote")
+    await loop.api.post(f"/v1/experiments/{loop.key}/promote")
     async with asyncio.timeout(60):
         while (await loop.canary())["stage"] != "watch":
             await asyncio.sleep(0.05)
@@ -52,7 +52,7 @@ async def test_a_canary_and_a_test_at_once_are_both_attributed(loop: Loop) -> No
     await create_variant(loop.api, "short", loop.product.addresses.provider, "sim:latency_ms=2")
     test = {
         "key": "test",
-        "route": "bot",
+        "route": loop.route,
         "kind": "ab_test",
         "variants": [{"key": "steady", "weight": 0.5}, {"key": "short", "weight": 0.5}],
         "goals": ["error_rate"],
@@ -63,13 +63,13 @@ async def test_a_canary_and_a_test_at_once_are_both_attributed(loop: Loop) -> No
     await loop.api.post("/v1/experiments/test/start")
     await loop.start_canary("next", plan={"steps": [CANARY_SHARE]}, **OBSERVED)
     last = (await loop.canary())["allocation"]["version"]
-    async with loop.under_load(150) as traffic:
+    async with loop.under_load(100) as traffic:
         async with asyncio.timeout(60):
             while sum(answer.allocation == last for answer in traffic.answers) < 600:
                 await asyncio.sleep(0.05)
     await loop.counted(len(traffic.answers))
     canary, ab_test = [
-        str((await loop.api.get(f"/v1/experiments/{k}"))["experiment_id"]) for k in ("canary", "test")
+        str((await loop.api.get(f"/v1/experiments/{k}"))["experiment_id"]) for k in (loop.key, "test")
     ]
 
     # A gateway may hear of the test, which started first, a moment before it hears of the canary.

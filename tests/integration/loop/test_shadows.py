@@ -15,12 +15,18 @@ COMPARED = 150
 
 
 async def define(loop: Loop, treatment: str, **definition: Any) -> None:
-    body = {"key": "shadow", "route": "bot", "kind": "shadow", "treatment": treatment, "sample_share": 1.0}
+    body = {
+        "key": loop.key,
+        "route": loop.route,
+        "kind": "shadow",
+        "treatment": treatment,
+        "sample_share": 1.0,
+    }
     await loop.api.post("/v1/experiments", body | definition)
 
 
 async def shown(loop: Loop) -> dict[str, Any]:
-    return await loop.api.get("/v1/experiments/shadow/comparisons")
+    return await loop.api.get(f"/v1/experiments/{loop.key}/comparisons")
 
 
 async def settled(loop: Loop, *, at_least: int = 1) -> dict[str, Any]:
@@ -38,16 +44,16 @@ async def settled(loop: Loop, *, at_least: int = 1) -> dict[str, Any]:
 
 async def test_a_shadow_from_start_to_stop(loop: Loop) -> None:
     await create_variant(loop.api, "slow", loop.product.addresses.provider, "sim:latency_ms=40")
-    await loop.api.put("/v1/routes/bot/recording", {"record_content": True})
+    await loop.api.put(f"/v1/routes/{loop.route}/recording", {"record_content": True})
     await define(loop, "slow", keep_text=True, max_concurrency=100, queue_limit=1000)
     assert (await shown(loop))["no_comparisons"].startswith("no comparisons yet: POST")
-    await loop.api.post("/v1/experiments/shadow/start")
+    await loop.api.post(f"/v1/experiments/{loop.key}/start")
 
     async with loop.under_load(60) as traffic:
         async with asyncio.timeout(60):
             while (await shown(loop))["coverage"]["compared"] < COMPARED:
                 await asyncio.sleep(0.1)
-        await loop.api.post("/v1/experiments/shadow/pause")
+        await loop.api.post(f"/v1/experiments/{loop.key}/pause")
         paused = await settled(loop, at_least=COMPARED)
         seen = len(traffic.answers)
         await eventually(lambda: len(traffic.answers) > seen + 30)
@@ -78,21 +84,21 @@ async def test_a_shadow_from_start_to_stop(loop: Loop) -> None:
 
     totals = await loop.counted(len(traffic.answers))
     assert totals.outcomes_counted == len(traffic.answers)
-    await loop.api.post("/v1/experiments/shadow/stop")
+    await loop.api.post(f"/v1/experiments/{loop.key}/stop")
     assert (await shown(loop))["status"] == "stopped"
 
 
 async def test_a_shadow_decides_nothing(loop: Loop) -> None:
     await define(loop, "broken")
-    await loop.api.post("/v1/experiments/shadow/start")
+    await loop.api.post(f"/v1/experiments/{loop.key}/start")
     for verb in ("promote", "rollback"):
         with pytest.raises(ApiRefused, match="a shadow"):
-            await loop.api.post(f"/v1/experiments/shadow/{verb}")
+            await loop.api.post(f"/v1/experiments/{loop.key}/{verb}")
     async with loop.under_load(60) as traffic:
         await eventually(lambda: len(traffic.answers) > 100)
     found = await settled(loop, at_least=50)
     assert found["coverage"]["failed"] > 0
     assert found["report"]["shadow_error_rate"]["rate"] > found["report"]["production_error_rate"]["rate"]
     assert {answer.variant for answer in traffic.answers} == {"steady"}
-    assert (await loop.api.get("/v1/experiments/shadow"))["waiting_for"]["rule"] == "mirroring"
-    assert (await loop.api.get("/v1/experiments/shadow/decisions"))["items"] == []
+    assert (await loop.api.get(f"/v1/experiments/{loop.key}"))["waiting_for"]["rule"] == "mirroring"
+    assert (await loop.api.get(f"/v1/experiments/{loop.key}/decisions"))["items"] == []
