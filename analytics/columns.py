@@ -54,8 +54,8 @@ class Columns:
         ticks: shape (n,), the tick of each row.
         share_index: shape (n,), where each row's share stands in `distinct_shares`.
         distinct_shares: shape (m,), increasing.
-        observed: shape (n, c), the counts of each row; for errors c = 3, (treatment errors, control
-            errors, others).
+        observed: shape (c, n), the counts of each outcome by row; for errors c = 3, (treatment errors,
+            control errors, others).
         tick_starts: shape (t,), the first row of each distinct tick.
     """
 
@@ -71,16 +71,41 @@ class Columns:
         return self.ticks[self.tick_starts]
 
     @property
+    def shares(self) -> Floats:
+        """Shape (n,): the share of each row."""
+        return self.distinct_shares[self.share_index]
+
+    @property
     def totals(self) -> tuple[int, int, int]:
         """(treatment errors, control errors, others) of all rows."""
-        treatment_errors, control_errors, others = self.observed.sum(axis=0).tolist()
+        treatment_errors, control_errors, others = self.observed.sum(axis=1).tolist()
         return treatment_errors, control_errors, others
 
     def until(self, now_tick: int | None) -> "Columns | Insufficient":
         """Leave out the rows of later ticks; None leaves out nothing."""
         if now_tick is None:
             return self
-        return gathered(self.ticks, self.distinct_shares[self.share_index], self.observed, now_tick)
+        return gathered(self.ticks, self.shares, self.observed, now_tick)
+
+    def since(self, tick: int) -> "Columns":
+        """The rows from the distinct tick at this place on; shares keep their places."""
+        first = self.tick_starts[tick]
+        return Columns(
+            self.ticks[first:],
+            self.share_index[first:],
+            self.distinct_shares,
+            self.observed[:, first:],
+            self.tick_starts[tick:] - first,
+        )
+
+    def unchanged(self, earlier: "Columns") -> int:
+        """How many distinct ticks, from the first, have the same rows as they had earlier."""
+        both = min(len(self.ticks), len(earlier.ticks))
+        differs = self.ticks[:both] != earlier.ticks[:both]
+        differs |= self.shares[:both] != earlier.shares[:both]
+        differs |= (self.observed[:, :both] != earlier.observed[:, :both]).any(axis=0)
+        same = int(differs.argmax()) if differs.any() else both
+        return min(_complete_ticks(self, same), _complete_ticks(earlier, same))
 
     def gains(self, log_factors: Floats) -> Floats:
         """What each tick adds to the logarithm of each bet.
@@ -92,8 +117,8 @@ class Columns:
             Shape (t, K).
         """
         by_row = np.zeros((len(self.ticks), log_factors.shape[2]))
-        for outcome in range(self.observed.shape[1]):
-            by_row += log_factors[self.share_index, outcome] * self.observed[:, outcome, None]
+        for outcome, counts in enumerate(self.observed.astype(np.float64)):
+            by_row += log_factors[:, outcome].take(self.share_index, axis=0) * counts[:, None]
         return self.by_tick(by_row)
 
     def by_tick(self, by_row: Floats) -> Floats:
@@ -119,10 +144,10 @@ def columns_of(counts: Sequence[TickCounts] | Columns, now_tick: int | None = No
     n = len(counts)
     ticks = np.fromiter((row.tick for row in counts), np.int64, n)
     shares = np.fromiter((row.share for row in counts), np.float64, n)
-    observed = np.empty((n, 3), np.int64)
-    observed[:, 0] = np.fromiter((row.treatment_errors for row in counts), np.int64, n)
-    observed[:, 1] = np.fromiter((row.control_errors for row in counts), np.int64, n)
-    observed[:, 2] = np.fromiter((row.others for row in counts), np.int64, n)
+    observed = np.empty((3, n), np.int64)
+    observed[0] = np.fromiter((row.treatment_errors for row in counts), np.int64, n)
+    observed[1] = np.fromiter((row.control_errors for row in counts), np.int64, n)
+    observed[2] = np.fromiter((row.others for row in counts), np.int64, n)
     return gathered(ticks, shares, observed, now_tick)
 
 
@@ -134,19 +159,21 @@ def gathered(
     Args:
         ticks: shape (n,).
         shares: shape (n,).
-        observed: shape (n, c), counts.
+        observed: shape (c, n), counts.
         now_tick: leave out the rows of later ticks; by default none.
 
     Raises:
         ValueError: a share outside (0, 1) or a negative count.
     """
     _check_rows(shares, observed)
-    kept = observed.any(axis=1)
+    kept = observed.any(axis=0)
     if now_tick is not None:
         kept &= ticks <= now_tick
     if not kept.any():
         return Insufficient("no observations: nothing that can be tested has been counted yet")
-    return _sorted_and_added(ticks[kept], shares[kept], observed[kept])
+    if not kept.all():
+        ticks, shares, observed = ticks[kept], shares[kept], observed[:, kept]
+    return _sorted_and_added(ticks, shares, observed)
 
 
 def _check_rows(shares: Floats, observed: Integers) -> None:
@@ -162,11 +189,26 @@ def _check_rows(shares: Floats, observed: Integers) -> None:
 
 def _sorted_and_added(ticks: Integers, shares: Floats, observed: Integers) -> Columns:
     order = np.lexsort((shares, ticks))
-    ticks, shares, observed = ticks[order], shares[order], observed[order]
-    new_tick = np.diff(ticks, prepend=ticks[0] - 1) != 0
-    starts = np.flatnonzero(new_tick | (np.diff(shares, prepend=0.0) != 0.0))
+    ticks, shares, observed = ticks[order], shares[order], observed.take(order, axis=1)
+    new_tick = _begins(ticks)
+    starts = np.flatnonzero(new_tick | _begins(shares))
     if len(starts) < len(ticks):
         ticks, shares, new_tick = ticks[starts], shares[starts], new_tick[starts]
-        observed = np.add.reduceat(observed, starts, axis=0)
-    distinct_shares, share_index = np.unique(shares, return_inverse=True)
+        observed = np.add.reduceat(observed, starts, axis=1)
+    distinct_shares = np.unique(shares)
+    share_index = np.searchsorted(distinct_shares, shares)
     return Columns(ticks, share_index, distinct_shares, observed, np.flatnonzero(new_tick))
+
+
+def _begins(values: Integers | Floats) -> NDArray[np.bool_]:
+    """Where a value is another one than the one before it, and at the first."""
+    begins = np.ones(len(values), np.bool_)
+    np.not_equal(values[1:], values[:-1], out=begins[1:])
+    return begins
+
+
+def _complete_ticks(columns: Columns, rows: int) -> int:
+    """How many distinct ticks have all of their rows among the first so many."""
+    if rows == len(columns.ticks):
+        return len(columns.tick_starts)
+    return int(np.searchsorted(columns.tick_starts, rows, side="right")) - 1

@@ -85,7 +85,7 @@ def difference_interval(counts: Sequence[TickCounts] | Columns, *, alpha: float)
 def _by_share(columns: Columns) -> Floats:
     """Shape (m, 3): the observations at each distinct share."""
     observed = np.zeros((len(columns.distinct_shares), 3), np.int64)
-    np.add.at(observed, columns.share_index, columns.observed)
+    np.add.at(observed, columns.share_index, columns.observed.T)
     return observed.astype(np.float64)
 
 

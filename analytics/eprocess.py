@@ -6,13 +6,14 @@ most α, however often it is looked at (Ville's inequality).
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
 
 from analytics.betting import Floats, log_sum
-from analytics.columns import Integers
+from analytics.columns import Columns, Integers
 
 RESERVE = 0.2
 """The part of the capital that is kept for regressions that begin late."""
@@ -56,6 +57,13 @@ class EProcess:
         return self.log_e_peak >= math.log(self.threshold)
 
 
+Gains = Callable[[Columns], Floats]
+"""What each tick of columns adds to the logarithm of each bet, shape (t, K), by the rows of that tick alone.
+Two that compare equal are of the same bets."""
+
+Plan = tuple[Gains, int, int]
+
+
 @dataclass(eq=False, slots=True)
 class PathMemory:
     """What the ticks of one e-process came to so far, so that only ticks that are new are computed.
@@ -64,35 +72,29 @@ class PathMemory:
     before it, so the result is the same to the bit as without a memory. One memory belongs to one test.
 
     Attributes:
-        plan: (first_tick, planned_ticks) of what is remembered.
-        ticks: shape (t,).
-        gained: shape (t, K).
-        reached: shape (t, K), the sums of `gained` up to each tick.
+        plan: (gains, first_tick, planned_ticks) of what is remembered.
+        columns: what was observed; None before the first call.
+        reached: shape (t, K), what the bets gained up to each tick.
         scale: shape (t, K), in whose exponential `met` is counted.
         met: shape (t, K), Σ_j moved_j·exp(−before_j − scale) up to each tick.
         path: shape (t,), log E.
     """
 
-    plan: tuple[int, int] = (0, 0)
-    ticks: Integers = field(default_factory=lambda: np.empty(0, np.int64))
-    gained: Floats = field(default_factory=lambda: np.empty((0, 0)))
+    plan: Plan | None = None
+    columns: Columns | None = None
     reached: Floats = field(default_factory=lambda: np.empty((0, 0)))
     scale: Floats = field(default_factory=lambda: np.empty((0, 0)))
     met: Floats = field(default_factory=lambda: np.empty((0, 0)))
     path: Floats = field(default_factory=lambda: np.empty(0))
 
-    def unchanged(self, gained: Floats, ticks: Integers, plan: tuple[int, int]) -> int:
-        """How many of these ticks, from the first, are the ones remembered."""
-        if plan != self.plan or gained.shape[1:] != self.gained.shape[1:]:
-            return 0
-        both = min(len(ticks), len(self.ticks))
-        differs = (ticks[:both] != self.ticks[:both]) | (gained[:both] != self.gained[:both]).any(axis=1)
-        return int(differs.argmax()) if differs.any() else both
+    def unchanged(self, columns: Columns, plan: Plan) -> int:
+        """How many ticks of these columns, from the first, are the ones remembered."""
+        return 0 if self.columns is None or plan != self.plan else columns.unchanged(self.columns)
 
 
 def re_armed(
-    gained: Floats,
-    ticks: Integers,
+    columns: Columns,
+    gains: Gains,
     *,
     first_tick: int,
     planned_ticks: int,
@@ -107,8 +109,8 @@ def re_armed(
     by the first 0.8 alone; after J ticks nothing is left to move.
 
     Args:
-        gained: shape (t, K), what each tick adds to the logarithm of each bet.
-        ticks: shape (t,), increasing.
+        columns: what was observed.
+        gains: what each tick of such columns adds to the logarithm of each bet.
         first_tick: the tick in which the experiment's phase began.
         planned_ticks: J ≥ 1, fixed beforehand.
         memory: what earlier calls for the same test came to; it saves time and changes no bit.
@@ -118,12 +120,13 @@ def re_armed(
     """
     if planned_ticks < 1:
         raise ValueError(f"planned_ticks is at least 1, not {planned_ticks}")
-    plan = (first_tick, planned_ticks)
-    log_moved, log_kept = _log_capital(ticks, first_tick, planned_ticks, gained.shape[1])
+    plan, ticks = (gains, first_tick, planned_ticks), columns.distinct_ticks
     known = PathMemory() if memory is None else memory
-    same = known.unchanged(gained, ticks, plan)
+    same = min(known.unchanged(columns, plan), len(ticks) - 1)  # the last one is computed in any case
+    gained = gains(columns.since(same))
+    log_moved, log_kept = _log_capital(ticks, first_tick, planned_ticks, gained.shape[1])
     start = known.reached[same - 1 : same] if same else np.zeros((1, gained.shape[1]))
-    reached = np.concatenate([start, gained[same:]]).cumsum(axis=0)
+    reached = np.concatenate([start, gained]).cumsum(axis=0)
     # What was moved at tick j has been multiplied from then on: S_k = Σ_j moved_j·exp(reached − before_j).
     moved_then = log_moved[same:, None] - reached[:-1]
     scale, met = _running_sums(moved_then, known.scale[same - 1 : same], known.met[same - 1 : same])
@@ -133,10 +136,10 @@ def re_armed(
     stakes += reached[1:]
     stakes_and_kept[:, :-1] = stakes
     stakes_and_kept[:, -1] = log_kept[same:]
-    known.plan, known.ticks, known.gained = plan, ticks, gained
-    known.reached = _after(known.reached[:same], reached[1:])
-    known.scale, known.met = _after(known.scale[:same], scale), _after(known.met[:same], met)
-    known.path = _after(known.path[:same], log_sum(stakes_and_kept))
+    known.plan, known.columns = plan, columns
+    known.reached = _continued(known.reached, same, reached[1:])
+    known.scale, known.met = _continued(known.scale, same, scale), _continued(known.met, same, met)
+    known.path = np.concatenate([known.path[:same], log_sum(stakes_and_kept)])
     return known.path
 
 
@@ -147,15 +150,13 @@ def _running_sums(log_terms: Floats, scale: Floats, sums: Floats) -> tuple[Float
     of this is one pass over an array. Where the rows are split changes no bit.
 
     Args:
-        log_terms: shape (n, K), −∞ for nothing, but not in a column's first row of all.
+        log_terms: shape (n, K), n ≥ 1, −∞ for nothing, but not in a column's first row of all.
         scale: shape (1, K), that of the row before, or (0, K) without one.
         sums: likewise, the sums down to the row before.
 
     Returns:
         The scales and the sums, both of shape (n, K): Σ exp(log_terms) = exp(scale)·sums.
     """
-    if not len(log_terms):
-        return log_terms, log_terms
     scales = np.maximum.accumulate(log_terms, axis=0)
     if len(scale):
         np.maximum(scales, scale, out=scales)
@@ -168,11 +169,18 @@ def _running_sums(log_terms: Floats, scale: Floats, sums: Floats) -> tuple[Float
     if len(sums):
         scaled[0] += sums[0] * np.exp(scale[0] - scales[0])
     changed = (scales[1:] != scales[:-1]).any(axis=1).nonzero()[0] + 1
-    for first, end in pairwise([0, *changed.tolist(), len(scaled)]):
-        if first:
-            scaled[first] += scaled[first - 1] * np.exp(scales[first - 1] - scales[first])
-        scaled[first:end].cumsum(axis=0, out=scaled[first:end])
+    kept = np.exp(scales[changed - 1] - scales[changed])
+    ends = [*changed.tolist(), len(scaled)]
+    _accumulate(scaled[: ends[0]])
+    for (first, end), factors in zip(pairwise(ends), kept, strict=True):
+        scaled[first] += scaled[first - 1] * factors
+        _accumulate(scaled[first:end])
     return scales, scaled
+
+
+def _accumulate(rows: Floats) -> None:
+    """Add to each row all those before it."""
+    np.add.accumulate(rows, axis=0, out=rows)
 
 
 def _log_capital(ticks: Integers, first_tick: int, planned_ticks: int, bets: int) -> tuple[Floats, Floats]:
@@ -184,6 +192,11 @@ def _log_capital(ticks: Integers, first_tick: int, planned_ticks: int, bets: int
         return np.log(moved / bets), np.log(RESERVE * (1.0 - armed / planned_ticks))
 
 
-def _after(first: Floats, then: Floats) -> Floats:
-    """Rows after other rows, of which there may be none, of whatever width."""
-    return np.concatenate([first, then]) if len(first) else then
+def _continued(known: Floats, same: int, then: Floats) -> Floats:
+    """So many rows of what is known, and then others: in place where there are as many rows as before."""
+    if not same:
+        return then
+    if len(known) == same + len(then):
+        known[same:] = then
+        return known
+    return np.concatenate([known[:same], then])

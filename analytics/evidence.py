@@ -181,6 +181,16 @@ def _checked(
     return columns_of(counts, now_tick)
 
 
+@dataclass(frozen=True, slots=True)
+class _GainsIfWorse:
+    """What ticks add to the bets on a treatment that is worse by more than `margin`."""
+
+    margin: float
+
+    def __call__(self, columns: Columns) -> Floats:
+        return columns.gains(log_factors_if_worse(columns.distinct_shares, self.margin))
+
+
 def _rollback_path(
     columns: Columns,
     *,
@@ -190,9 +200,9 @@ def _rollback_path(
     memory: PathMemory | None = None,
 ) -> Floats:
     """log E at the end of each distinct tick, shape (ticks,)."""
-    gained = columns.gains(log_factors_if_worse(columns.distinct_shares, margin))
-    ticks = columns.distinct_ticks
-    return re_armed(gained, ticks, first_tick=first_tick, planned_ticks=planned_ticks, memory=memory)
+    return re_armed(
+        columns, _GainsIfWorse(margin), first_tick=first_tick, planned_ticks=planned_ticks, memory=memory
+    )
 
 
 def _promotion_path(columns: Columns, margin: float) -> Floats:

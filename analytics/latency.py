@@ -132,10 +132,8 @@ def latency_evidence(
     columns = _columns_of(rows, now_tick)
     if isinstance(columns, Insufficient):
         return columns
-    gained = columns.by_tick(_gains(columns))
-    ticks = columns.distinct_ticks
-    path = re_armed(gained, ticks, first_tick=first_tick, planned_ticks=planned_ticks, memory=memory)
-    counted = columns.observed.sum(axis=0).tolist()
+    path = re_armed(columns, _gains, first_tick=first_tick, planned_ticks=planned_ticks, memory=memory)
+    counted = columns.observed.sum(axis=1).tolist()
     return LatencyEvidence(
         log_e_value=float(path[-1]),
         log_e_peak=max(0.0, float(path.max())),
@@ -188,22 +186,21 @@ def _above_and_below(shares: Floats) -> tuple[Floats, Floats]:
 
 
 def _gains(columns: Columns) -> Floats:
-    """What each row adds to the logarithm of each bet, shape (n, K).
+    """What each tick adds to the logarithm of each bet, shape (t, K).
 
     The sum over `latency_log_factors`, of which a bet asks only which bins are above its threshold.
     """
-    n, thresholds = len(columns.ticks), len(LEVELS)
-    by_role = columns.observed.reshape(n, 2, thresholds + 1)
-    at_least = by_role[:, :, ::-1].cumsum(axis=2)[:, :, ::-1]
-    exceeding, others = at_least[:, :, 1:], at_least[:, :, :1] - at_least[:, :, 1:]
-    gained = np.zeros((n, thresholds, len(ODDS_RATIOS)))
-    of_row = np.empty_like(gained)
+    thresholds, bets = len(LEVELS), len(ODDS_RATIOS)
+    by_role = columns.observed.reshape(2, thresholds + 1, -1).astype(np.float64)
+    at_least = by_role[:, ::-1].cumsum(axis=1)[:, ::-1]
+    exceeding, others = at_least[:, 1:], at_least[:, :1] - at_least[:, 1:]
+    gained = np.zeros((len(columns.ticks), thresholds * bets))
     for factors, counts in zip(_above_and_below(columns.distinct_shares), (exceeding, others), strict=True):
         for role in range(2):
-            np.take(factors[role].reshape(-1, *gained.shape[1:]), columns.share_index, axis=0, out=of_row)
-            of_row *= counts[:, role, :, None]
+            of_row = factors[role].take(columns.share_index, axis=0)
+            of_row *= counts[role].T.repeat(bets, axis=1)
             gained += of_row
-    return gained.reshape(n, -1)
+    return columns.by_tick(gained)
 
 
 def _columns_of(rows: Sequence[LatencyCounts] | Columns, now_tick: int | None) -> Columns | Insufficient:
@@ -214,7 +211,7 @@ def _columns_of(rows: Sequence[LatencyCounts] | Columns, now_tick: int | None) -
     return gathered(
         np.fromiter((row.tick for row in rows), np.int64, n),
         np.fromiter((row.share for row in rows), np.float64, n),
-        observed.reshape(n, 2 * len(NO_OBSERVATIONS)),
+        observed.reshape(n, 2 * len(NO_OBSERVATIONS)).T,
         now_tick,
     )
 

@@ -111,7 +111,7 @@ class CountTable:
 
     def only(self, rows: Mask) -> CountTable:
         """These rows."""
-        return self if rows.all() else CountTable(self.cells[:, rows])
+        return self if rows.all() else CountTable(self.cells.compress(rows, axis=1))
 
     def of_role(self, role: Role) -> Mask:
         """Which rows are of the control, or of a treatment."""
@@ -125,7 +125,7 @@ class CountTable:
 
     def sums(self, rows: Mask) -> Integers:
         """Shape (``WIDTH``,): the columns of these rows, added up."""
-        added: Integers = self.cells[:, rows].sum(axis=1)
+        added: Integers = self.cells.compress(rows, axis=1).sum(axis=1)
         return added
 
     @property
@@ -154,10 +154,7 @@ def event_columns(
         others: shape (rows,), tested observations without the event.
     """
     is_treatment = table.of_role(Role.TREATMENT)
-    observed = np.zeros((len(table), 3), np.int64)
-    observed[:, 0] = np.where(is_treatment, events, 0)
-    observed[:, 1] = np.where(is_treatment, 0, events)
-    observed[:, 2] = others
+    observed = np.stack([np.where(is_treatment, events, 0), np.where(is_treatment, 0, events), others])
     return gathered(table[Count.TICK], shares, observed)
 
 
@@ -181,7 +178,7 @@ def first_requests(table: CountTable) -> tuple[Integers, Integers]:
 
 def latencies(table: CountTable, shares: Floats) -> Columns | Insufficient:
     """Gather first requests by latency: the treatment's six bins, then the control's."""
-    bins = table.cells[Count.LATENCY :].T
-    is_treatment = table.of_role(Role.TREATMENT)[:, None]
-    observed = np.concatenate([np.where(is_treatment, bins, 0), np.where(is_treatment, 0, bins)], axis=1)
-    return gathered(table[Count.TICK], shares, observed)
+    is_treatment = table.of_role(Role.TREATMENT)
+    by_role = np.stack([is_treatment, ~is_treatment]).astype(np.int64)
+    observed = by_role[:, None] * table.cells[Count.LATENCY :]
+    return gathered(table[Count.TICK], shares, observed.reshape(2 * LATENCY_BINS, len(table)))

@@ -34,7 +34,7 @@ def test_rows_are_sorted_added_up_and_freed_of_empty_ones() -> None:
     np.testing.assert_array_equal(columns.ticks, [7, 9, 9])
     np.testing.assert_array_equal(columns.distinct_ticks, [7, 9])
     np.testing.assert_array_equal(columns.distinct_shares[columns.share_index], [0.25, 0.05, 0.25])
-    np.testing.assert_array_equal(columns.observed, [[0, 1, 4], [0, 0, 2], [3, 3, 6]])
+    np.testing.assert_array_equal(columns.observed.T, [[0, 1, 4], [0, 0, 2], [3, 3, 6]])
     assert columns.totals == (3, 4, 12)
 
 
@@ -62,3 +62,29 @@ def test_a_share_that_compares_nothing_is_refused(share: float) -> None:
 def test_negative_counts_are_refused() -> None:
     with pytest.raises(ValueError, match="not negative"):
         columns_of([TickCounts(1, 0.5, 1, -1, 1)])
+
+
+def test_a_tick_is_unchanged_while_all_its_rows_are() -> None:
+    earlier = gathered(*(TickCounts(tick, 0.25, tick, 0, 1) for tick in range(1, 9)))
+    longer = gathered(*(TickCounts(tick, 0.25, tick, 0, 1) for tick in range(1, 11)))
+    assert (longer.unchanged(earlier), earlier.unchanged(longer)) == (8, 8)
+    assert longer.unchanged(gathered(TickCounts(1, 0.5, 1, 0, 1))) == 0
+    second_share = gathered(
+        *(TickCounts(tick, 0.25, tick, 0, 1) for tick in range(1, 9)), TickCounts(8, 0.5, 1, 0, 0)
+    )
+    assert (second_share.unchanged(earlier), earlier.unchanged(second_share)) == (7, 7)
+    late = gathered(*(TickCounts(tick, 0.25, tick + (tick == 4), 0, 1) for tick in range(1, 9)))
+    assert late.unchanged(earlier) == 3
+
+
+def test_the_last_ticks_keep_their_rows_and_shares() -> None:
+    columns = gathered(
+        TickCounts(1, 0.05, 1, 0, 0),
+        TickCounts(2, 0.05, 2, 0, 0),
+        TickCounts(2, 0.25, 3, 0, 0),
+        TickCounts(4, 0.25, 4, 0, 0),
+    )
+    later = columns.since(1)
+    np.testing.assert_array_equal(later.distinct_ticks, [2, 4])
+    np.testing.assert_array_equal(later.distinct_shares[later.share_index], [0.05, 0.25, 0.25])
+    np.testing.assert_array_equal(later.observed[0], [2, 3, 4])

@@ -5,7 +5,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from analytics.betting import Floats
+from analytics.columns import Columns, Integers
 from analytics.eprocess import PathMemory, re_armed
+
+
+def columns_of_gains(gained: Floats, ticks: Integers) -> Columns:
+    """A row for each tick, whose "counts" are what it adds to each bet."""
+    rows = np.arange(len(ticks))
+    counts = gained.T.copy().view(np.int64)
+    return Columns(ticks, np.zeros(len(ticks), np.intp), np.array([0.5]), counts, rows)
+
+
+def gains(columns: Columns) -> Floats:
+    """What `columns_of_gains` put in."""
+    return np.ascontiguousarray(columns.observed).view(np.float64).T.copy()
+
+
+def other_gains(columns: Columns) -> Floats:
+    return gains(columns) * 2.0
 
 
 @settings(max_examples=60)
@@ -28,9 +46,9 @@ def test_a_memory_changes_no_bit(
         gained[length - 1] += random.normal(0.0, 1.0, bets)
         if random.random() < 0.2:
             gained[random.integers(length)] += 1.0
-        given_now = gained[:length].copy()
-        with_memory = re_armed(given_now, ticks[:length], first_tick=1, planned_ticks=planned, memory=memory)
-        without = re_armed(given_now, ticks[:length], first_tick=1, planned_ticks=planned)
+        given_now = columns_of_gains(gained[:length], ticks[:length])
+        with_memory = re_armed(given_now, gains, first_tick=1, planned_ticks=planned, memory=memory)
+        without = re_armed(given_now, gains, first_tick=1, planned_ticks=planned)
         assert with_memory.tobytes() == without.tobytes()
 
 
@@ -39,7 +57,7 @@ def test_it_is_the_sum_of_all_that_was_moved(drift: float) -> None:
     """By the definition, tick by tick: what was moved at a tick is multiplied by what came from then on."""
     ticks, bets, planned = np.arange(5, 85, dtype=np.int64), 8, 60
     gained = np.random.default_rng(3).normal(drift, 5.0, (80, bets))
-    path = re_armed(gained, ticks, first_tick=5, planned_ticks=planned)
+    path = re_armed(columns_of_gains(gained, ticks), gains, first_tick=5, planned_ticks=planned)
     stakes = np.full(bets, np.log(0.8 / bets))
     for place, tick in enumerate(ticks.tolist()):
         armed = min(tick - 4, planned)
@@ -51,20 +69,19 @@ def test_it_is_the_sum_of_all_that_was_moved(drift: float) -> None:
 
 
 def test_a_memory_of_another_plan_or_of_other_bets_is_not_used() -> None:
-    random = np.random.default_rng(1)
-    memory, ticks = PathMemory(), np.arange(1, 21, dtype=np.int64)
-    for bets, planned in ((8, 60), (8, 30), (40, 30)):
-        gained = random.normal(0.0, 1.0, (20, bets))
-        found = re_armed(gained, ticks, first_tick=1, planned_ticks=planned, memory=memory)
-        assert (found == re_armed(gained, ticks, first_tick=1, planned_ticks=planned)).all()
+    gained, ticks = np.random.default_rng(1).normal(0.0, 1.0, (20, 8)), np.arange(1, 21, dtype=np.int64)
+    memory, columns = PathMemory(), columns_of_gains(gained, ticks)
+    for bets, planned in ((gains, 60), (gains, 30), (other_gains, 30)):
+        found = re_armed(columns, bets, first_tick=1, planned_ticks=planned, memory=memory)
+        assert (found == re_armed(columns, bets, first_tick=1, planned_ticks=planned)).all()
 
 
 def test_only_what_is_new_is_looked_for() -> None:
     gained, ticks = np.ones((20, 8)), np.arange(1, 21, dtype=np.int64)
-    memory = PathMemory()
-    re_armed(gained[:15], ticks[:15], first_tick=1, planned_ticks=60, memory=memory)
-    assert memory.unchanged(gained, ticks, (1, 60)) == 15
+    memory, plan = PathMemory(), (gains, 1, 60)
+    re_armed(columns_of_gains(gained[:15], ticks[:15]), gains, first_tick=1, planned_ticks=60, memory=memory)
+    assert memory.unchanged(columns_of_gains(gained, ticks), plan) == 15
     changed = gained.copy()
     changed[9, 3] += 1e-16 + 1e-15
-    assert memory.unchanged(changed, ticks, (1, 60)) == 9
-    assert memory.unchanged(gained, ticks + 1, (1, 60)) == 0
+    assert memory.unchanged(columns_of_gains(changed, ticks), plan) == 9
+    assert memory.unchanged(columns_of_gains(gained, ticks + 1), plan) == 0

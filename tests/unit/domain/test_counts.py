@@ -92,7 +92,7 @@ def test_latencies_are_by_role(given_rows: list[CountRow]) -> None:
     if not isinstance(columns, Columns):
         assert sum(slowest.values()) == 0
         return
-    observed = columns.observed.sum(axis=0).tolist()
+    observed = columns.observed.sum(axis=1).tolist()
     assert (observed[5], observed[11]) == (slowest[Role.TREATMENT], slowest[Role.CONTROL])
 
 
