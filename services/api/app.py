@@ -107,21 +107,25 @@ async def serve(settings: ApiSettings, database: DatabaseSettings, stop: asyncio
     engine = create_engine(database, application_name="headgate-api")
     try:
         await check_somebody_may_come_in(settings.admin_key.get_secret_value(), engine)
-        app = create_app(settings, engine)
-        config = uvicorn.Config(
-            app,
-            host=settings.api_host,
-            port=settings.api_port,
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            server_header=False,
-            timeout_graceful_shutdown=5,
-        )
+        config = server_config(create_app(settings, engine), settings)
         logger.info("control plane at http://%s:%d", settings.api_host, settings.api_port)
         await _serve_until(_Server(config), stop)
     finally:
         await engine.dispose()
+
+
+def server_config(app: FastAPI, settings: ApiSettings) -> uvicorn.Config:
+    """Return how the application is served."""
+    return uvicorn.Config(
+        app,
+        host=settings.api_host,
+        port=settings.api_port,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        timeout_graceful_shutdown=5,
+    )
 
 
 class _Server(uvicorn.Server):

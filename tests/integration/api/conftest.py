@@ -1,6 +1,7 @@
 """A running control plane on a database of the test's own, and a client of it."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,13 +11,15 @@ import aiohttp
 import msgspec
 import pytest
 import sqlalchemy as sa
+import uvicorn
+from fastapi import FastAPI
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.api.app import serve
+from services.api.app import create_app, server_config
+from services.api.callers import check_somebody_may_come_in
 from services.api.settings import ApiSettings
 from services.domain.configuration import Config, RouteConfig
-from services.embedded.ports import free_port
 from services.storage.installation import ensure_installation
 from services.storage.session import create_engine
 from services.storage.settings import DatabaseSettings
@@ -75,17 +78,31 @@ async def installed(database_url: str) -> AsyncIterator[AsyncEngine]:
 
 @asynccontextmanager
 async def served(engine: AsyncEngine, **changes: Any) -> AsyncIterator[Client]:
-    """A client of a control plane that serves from the engine's database; ``changes`` are of its settings."""
-    settings = ApiSettings(**{"admin_key": SecretStr(ADMIN_KEY), "api_port": free_port()} | changes)
-    database = DatabaseSettings(database_url=engine.url.render_as_string(hide_password=False))
-    stop = asyncio.Event()
-    serving = asyncio.create_task(serve(settings, database, stop))
-    async with aiohttp.ClientSession() as session:
-        client = Client(session, f"http://127.0.0.1:{settings.api_port}")
-        await _serves(client)
-        yield client
-    stop.set()
-    await serving
+    """A client of a control plane that serves with the engine; ``changes`` are of its settings."""
+    settings = ApiSettings(**{"admin_key": SecretStr(ADMIN_KEY)} | changes)
+    await check_somebody_may_come_in(settings.admin_key.get_secret_value(), engine)
+    async with listening(create_app(settings, engine), settings) as url, aiohttp.ClientSession() as session:
+        yield Client(session, url)
+
+
+@asynccontextmanager
+async def listening(app: FastAPI, settings: ApiSettings) -> AsyncIterator[str]:
+    """The address of an application that is served as the product serves it.
+
+    But uvicorn's loop, which takes up to 0.2 seconds to end, is not run.
+    """
+    config = server_config(app, settings)
+    config.load()
+    server = uvicorn.Server(config)
+    server.lifespan = config.lifespan_class(config)
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        await server.startup(sockets=[bound])
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+        for one in server.servers:
+            one.close()
+    async with asyncio.timeout(10):
+        while server.server_state.connections or server.server_state.tasks:
+            await asyncio.sleep(0.001)
 
 
 async def define(client: Client) -> None:
@@ -157,13 +174,3 @@ async def newest_route(engine: AsyncEngine) -> RouteConfig:
     state = msgspec.json.decode(value, type=Config)
     assert isinstance(state, RouteConfig)
     return state
-
-
-async def _serves(client: Client) -> None:
-    while True:
-        try:
-            await client.get("/healthz")
-        except aiohttp.ClientConnectionError:
-            await asyncio.sleep(0.01)
-        else:
-            return
