@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from analytics.betting import Floats
 from analytics.buckets import ANALYSIS_BUCKETS, BucketSums
 from analytics.means import SampleSums
-from analytics.traffic import Flags, StickyUnits
+from analytics.traffic import StickyUnits
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +49,9 @@ def bucket_sums_so_far(
     assert traffic.units is not None
     units, treated, errors = traffic.units[0], traffic.treated[0], traffic.errors[0]
     buckets = random.integers(0, ANALYSIS_BUCKETS, int(units.max()) + 1)[units]
-    nothing = BucketSums.of(np.zeros(ANALYSIS_BUCKETS), np.zeros(ANALYSIS_BUCKETS))
-    treatment = control = nothing
-    for first in range(0, len(units), step):
-        piece = slice(first, first + step)
-        treatment += _sums(buckets[piece][treated[piece]], errors[piece][treated[piece]])
-        control += _sums(buckets[piece][~treated[piece]], errors[piece][~treated[piece]])
-        yield treatment, control
-
-
-def _sums(buckets: NDArray[np.int64], errors: Flags) -> BucketSums:
-    return BucketSums.from_rows(buckets, np.ones(len(buckets)), errors)
+    shape = -(-len(units) // step), 2, ANALYSIS_BUCKETS
+    where = np.ravel_multi_index((np.arange(len(units)) // step, (~treated).astype(np.intp), buckets), shape)
+    of_looks = [np.bincount(where, what, np.prod(shape)).reshape(shape) for what in (None, errors)]
+    n, s = (of_look.cumsum(axis=0).astype(np.float64) for of_look in of_looks)
+    for look in range(shape[0]):
+        yield BucketSums(n[look, 0], s[look, 0]), BucketSums(n[look, 1], s[look, 1])
