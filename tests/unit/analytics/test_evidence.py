@@ -7,7 +7,7 @@ from itertools import product
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analytics.betting import FRACTIONS, RATIOS
@@ -138,6 +138,7 @@ def test_one_more_error_of_the_treatment_speaks_for_rollback_and_against_promoti
 
 
 @pytest.mark.parametrize("margin", [0.0, 0.1])
+@settings(max_examples=25)  # 81 replays each, and what breaks the identity breaks it at nearly all rates
 @given(
     shares=st.lists(SHARES, min_size=4, max_size=4),
     control_rates=st.lists(st.floats(0.0, 0.9), min_size=4, max_size=4),

@@ -105,13 +105,14 @@ def test_false_alarms_and_power_looked_at_throughout() -> None:
     flagged = {1.0: 0, 0.9: 0}
     for kept, share_of_runs in ((1.0, 1), (0.9, 5)):
         for _ in range(runs // share_of_runs):
-            rows: list[SplitCounts] = []
+            so_far: dict[tuple[float, ...], SplitCounts] = {}
             for look in range(60):
                 shares = steps[look // 20]
                 units = random.multinomial(500, shares)
                 units[2] = random.binomial(units[2], kept)
-                rows.append(SplitCounts(shares, tuple(units.tolist())))
-                if result_of(*rows, threshold=threshold).flagged:
+                new = SplitCounts(shares, tuple(units.tolist()))
+                so_far[shares] = so_far[shares] + new if shares in so_far else new
+                if result_of(*so_far.values(), threshold=threshold).flagged:
                     flagged[kept] += 1
                     break
     assert flagged[1.0] / runs <= 0.05 + 4.0 * (0.05 * 0.95 / runs) ** 0.5
