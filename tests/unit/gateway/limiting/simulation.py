@@ -8,7 +8,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 from uuid import UUID
 
@@ -51,11 +51,8 @@ class Delays:
     from_log: tuple[float, float] = (0.001, 0.006)
 
 
-@dataclass(order=True)
-class _Event:
-    at: float
-    number: int
-    act: Callable[[], None] = field(compare=False)
+_Event = tuple[float, int, Callable[[], None]]
+"""When, a number that is unlike all others, and what happens."""
 
 
 class World:
@@ -73,7 +70,7 @@ class World:
 
     def at(self, when: float, act: Callable[[], None]) -> None:
         """Do something then."""
-        heapq.heappush(self._events, _Event(when, next(self._numbers), act))
+        heapq.heappush(self._events, (when, next(self._numbers), act))
 
     def after(self, seconds: float, act: Callable[[], None]) -> None:
         """Do something later."""
@@ -82,10 +79,9 @@ class World:
     def run(self, seconds: float) -> None:
         """Let time pass."""
         end = self.now + seconds
-        while self._events and self._events[0].at <= end:
-            event = heapq.heappop(self._events)
-            self.now = event.at
-            event.act()
+        while self._events and self._events[0][0] <= end:
+            self.now, _, act = heapq.heappop(self._events)
+            act()
         self.now = end
 
     def add(self, skew: float = 0.0) -> Replica:
