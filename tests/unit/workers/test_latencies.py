@@ -50,21 +50,21 @@ def test_the_treatment_moves_no_threshold() -> None:
 
 
 minutes = st.lists(
-    st.tuples(st.sampled_from([0, 1, 5, 40, 150, KEPT + 7, 2 * KEPT + 3]), st.randoms(use_true_random=False)),
+    st.tuples(st.sampled_from([0, 1, 5, 40, 150, KEPT + 7, 2 * KEPT + 3]), st.integers(0, 2**32)),
     max_size=20,
 )
 
 
 @given(minutes)
 def test_thresholds_are_those_of_the_newest_whatever_came_in_which_minute(
-    minutes: list[tuple[int, Random]],
+    minutes: list[tuple[int, int]],
 ) -> None:
     """Few latencies are put in place one by one, many are sorted: both come to the same."""
     window, earlier = LatencyWindow(), list[int]()
-    for tick, (size, source) in enumerate(minutes, start=1):
+    for tick, (size, seed) in enumerate(minutes, start=1):
         known = sorted(earlier[-KEPT:])
         thresholds = [known[math.ceil(level * len(known)) - 1] for level in LEVELS if len(known) >= ENOUGH]
-        latencies = [source.randrange(300) for _ in range(size)]
+        latencies = Random(seed).choices(range(300), k=size)
         for latency in latencies:
             expected = bisect_left(thresholds, latency) + 1 if thresholds else 0
             assert window.place(latency, tick, is_control=True) == expected
