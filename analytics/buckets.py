@@ -31,8 +31,9 @@ would weigh the same, (Σn)²/Σn² − 1 (Kish 1965, Survey Sampling), which is
 How often 95 % intervals miss with few and heavy users is in docs/decisions/0013-leverage-of-heavy-buckets.md.
 """
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
@@ -60,17 +61,28 @@ class BucketSums:
         n: shape (B,), the denominator: requests, tokens or exposed units of each bucket, ≥ 0.
         s: shape (B,), the sum of the metric, in its unit; of a ratio also where n is 0.
         x: shape (B,), the sum of a covariate from before the experiment over the same n; None without one.
+        total_n: Σn.
+        total: Σs.
     """
 
     n: Floats
     s: Floats
     x: Floats | None = None
+    total_n: float = field(init=False)
+    total: float = field(init=False)
 
     def __post_init__(self) -> None:
         columns = [self.n, self.s] if self.x is None else [self.n, self.s, self.x]
         if self.n.ndim != 1 or any(column.shape != self.n.shape for column in columns):
             raise ValueError("n, s and x are one-dimensional and of the same length")
-        if not all(np.isfinite(column).all() for column in columns):
+        object.__setattr__(self, "total_n", float(self.n.sum()))
+        object.__setattr__(self, "total", float(self.s.sum()))
+        # A sum is finite only if all that is added up is.
+        if not (
+            math.isfinite(self.total_n)
+            and math.isfinite(self.total)
+            and (self.x is None or math.isfinite(self.x.sum()))
+        ):
             raise ValueError("n, s and x are finite numbers")
         if (self.n < 0.0).any():
             raise ValueError(f"denominators are not negative, but one is {self.n.min()}")
@@ -117,16 +129,6 @@ class BucketSums:
     def filled(self) -> int:
         """In how many buckets there is something to divide by."""
         return int(np.count_nonzero(self.n))
-
-    @property
-    def total_n(self) -> float:
-        """Σn."""
-        return float(self.n.sum())
-
-    @property
-    def total(self) -> float:
-        """Σs."""
-        return float(self.s.sum())
 
 
 def bucketed_mean(sums: BucketSums, *, sample_size: float | None = None) -> Estimate | Insufficient:

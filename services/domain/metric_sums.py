@@ -49,7 +49,8 @@ def metric_sums(metric: Metric, table: BucketTable) -> MetricSums | Insufficient
         return _per_unit(metric, table, numerator, values)
     if metric.denominator is None:
         n = counted.astype(np.float64)
-        return MetricSums(BucketSums(n, np.where(n > 0.0, numerator, 0.0)), float(n.sum()))
+        sums = BucketSums(n, np.where(n > 0.0, numerator, 0.0))
+        return MetricSums(sums, sums.total_n)
     return _ratio(metric.denominator, table, numerator, counted)
 
 
@@ -73,7 +74,7 @@ def _per_unit(metric: Metric, table: BucketTable, numerator: Floats, values: Int
     covariate = np.where(served, table.total(UNITS.key) / FEEDBACK_SCALE, 0.0)
     sums = BucketSums(units, np.where(served, numerator, 0.0), covariate)
     events = int(values.sum()) if metric.kind == "proportion" else None
-    return MetricSums(sums, float(units.sum()), events)
+    return MetricSums(sums, sums.total_n, events)
 
 
 def _plane(table: BucketTable, key: str, source: str) -> tuple[Integers | None, Integers | None]:
