@@ -116,9 +116,11 @@ class Columns:
         Returns:
             Shape (t, K).
         """
+        if len(log_factors) > 1:  # where the share never changed, its factors are those of every row
+            log_factors = log_factors.take(self.share_index, axis=0)
         by_row = np.zeros((len(self.ticks), log_factors.shape[2]))
         for outcome, counts in enumerate(self.observed.astype(np.float64)):
-            by_row += log_factors[:, outcome].take(self.share_index, axis=0) * counts[:, None]
+            by_row += log_factors[:, outcome] * counts[:, None]
         return self.by_tick(by_row)
 
     def by_tick(self, by_row: Floats) -> Floats:
