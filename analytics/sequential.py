@@ -22,6 +22,7 @@ sequence and the choice of ρ in the appendix).
 """
 
 import math
+from functools import lru_cache
 
 from analytics.comparison import Comparison, Method, check_alpha, comparison_of
 from analytics.estimates import Effect, Estimate, contrast
@@ -72,6 +73,7 @@ def _begun(estimate: Estimate | Insufficient) -> Estimate | Insufficient:
     )
 
 
+@lru_cache(maxsize=4096)
 def mixture_precision(alpha: float, tuned_for: float = TUNED_FOR) -> float:
     """ρ², which makes the two-sided boundary smallest at n = N* (approximately)."""
     check_alpha(alpha)
