@@ -7,18 +7,18 @@ inputs can recompute it to the bit.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from analytics.results import Insufficient
 from analytics.sample_ratio import SampleRatio, SplitCounts, sample_ratio
 from services.domain.ab_findings import SMALLEST_P, Finding, Measured, adjust, find, measure
-from services.domain.ab_guardrails import guardrail_verdict
+from services.domain.ab_guardrails import FirstEvents, first_events, guardrail_verdict
 from services.domain.ab_inputs import ABTestInputs
 from services.domain.ab_policy import TestSituation, Winner, judge_test
 from services.domain.canary import KillSwitch
-from services.domain.counts import Count
+from services.domain.counts import Count, Integers
 from services.domain.memory import Memory
 from services.domain.outage import outage, window
 from services.domain.policy import Act, Health, Judgement, Verdict, VerdictName, restrained
@@ -51,6 +51,7 @@ class ABTestEvaluation:
     inputs: ABTestInputs
     units: tuple[int, ...]
     measured: Mapping[str, Measured]
+    first_events: FirstEvents
     goals: tuple[Compared, ...]
     secondary: tuple[Compared, ...]
     ratio: SampleRatio | Insufficient
@@ -114,11 +115,12 @@ def evaluate_test(inputs: ABTestInputs, memory: Memory | None = None) -> ABTestE
     }
     goals = _compare(inputs, measured, definition.goals, by_holm=True)
     secondary = _compare(inputs, measured, definition.secondary, by_holm=False)
-    units = inputs.units
+    totals, events = inputs.totals, first_events(inputs)
+    units = tuple(int(counted[Count.FIRST_REQUESTS]) for counted in totals)
     ratio = _sample_ratio(inputs, units)
     health, health_sentence = _health(inputs)
     situation = TestSituation(
-        guardrails=_guardrails(inputs, measured, Memory() if memory is None else memory),
+        guardrails=_guardrails(inputs, measured, totals, events, Memory() if memory is None else memory),
         goals=tuple(_verdict(inputs, one) for one in goals),
         secondary=tuple(_verdict(inputs, one) for one in secondary),
         winner=_winner(inputs, goals),
@@ -133,7 +135,7 @@ def evaluate_test(inputs: ABTestInputs, memory: Memory | None = None) -> ABTestE
         evidence_age_seconds=inputs.evidence_age_seconds,
     )
     judgement = restrained(judge_test(situation), definition.mode, inputs.freeze)
-    return ABTestEvaluation(inputs, units, measured, goals, secondary, ratio, situation, judgement)
+    return ABTestEvaluation(inputs, units, measured, events, goals, secondary, ratio, situation, judgement)
 
 
 def _compare(
@@ -150,7 +152,11 @@ def _compare(
 
 
 def _guardrails(
-    inputs: ABTestInputs, measured: Mapping[str, Measured], memory: Memory
+    inputs: ABTestInputs,
+    measured: Mapping[str, Measured],
+    totals: Sequence[Integers],
+    events: FirstEvents,
+    memory: Memory,
 ) -> tuple[Verdict, ...]:
     definition = inputs.definition
     planned = list(itertools.product(definition.guardrails, inputs.treatments))
@@ -160,6 +166,8 @@ def _guardrails(
             measured[guardrail.metric],
             treatment,
             inputs,
+            totals,
+            events,
             alpha=definition.alpha_guardrail / len(planned),
             memory=memory.of((guardrail.metric, treatment)),
         )

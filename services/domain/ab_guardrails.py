@@ -6,8 +6,9 @@ one-sided confidence sequence over all requests or units.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -23,9 +24,12 @@ from services.domain.ab_findings import Measured
 from services.domain.ab_inputs import ABTestInputs
 from services.domain.ab_test import TestGuardrail
 from services.domain.canary_tests import DOUBT
-from services.domain.counts import Count, event_columns, first_content_filters, first_errors
+from services.domain.counts import Count, Integers, event_columns, first_content_filters, first_errors
 from services.domain.metric import Metric
 from services.domain.policy import Verdict, VerdictName
+
+FirstEvents = Mapping[tuple[str, int], Columns | Insufficient]
+"""First events of a treatment and the control, by metric and treatment."""
 
 _FIRST_EVENTS = {"error": first_errors, "content_filter": first_content_filters}
 
@@ -35,7 +39,16 @@ def has_exact_test(metric: Metric) -> bool:
     return metric.kind == "proportion" and metric.per == "request" and metric.source in _FIRST_EVENTS
 
 
-def pairwise_events(metric: Metric, treatment: int, inputs: ABTestInputs) -> Columns | Insufficient:
+def first_events(inputs: ABTestInputs) -> FirstEvents:
+    """Gather the first events of each treatment and the control, of every metric with an exact test."""
+    metrics = filter(has_exact_test, inputs.definition.metrics)
+    return {
+        (metric.key, treatment): _pairwise_events(metric, treatment, inputs)
+        for metric, treatment in itertools.product(metrics, inputs.treatments)
+    }
+
+
+def _pairwise_events(metric: Metric, treatment: int, inputs: ABTestInputs) -> Columns | Insufficient:
     """Gather first events of a treatment and the control, at the treatment's share of the two."""
     counts = inputs.counts
     pair = counts.only(counts.of_variant(treatment) | counts.of_variant(0))
@@ -48,32 +61,31 @@ def guardrail_verdict(
     measured: Measured,
     treatment: int,
     inputs: ABTestInputs,
+    totals: Sequence[Integers],
+    events: FirstEvents,
     *,
     alpha: float,
     memory: PathMemory | None = None,
 ) -> Verdict:
     """Judge one guardrail of one treatment; ``alpha`` is its own part of the error budget."""
     variant = inputs.variants[treatment]
-    requests = inputs.counts.sums(inputs.counts.of_variant(treatment))[Count.REQUESTS]
-    if not requests:
+    if not totals[treatment][Count.REQUESTS]:
         reason = f"{guardrail.metric}: no request of {variant} is counted yet"
         return Verdict(guardrail.metric, "no_data", reason, variant=variant)
     if has_exact_test(measured.metric):
-        evidence = _first_events(guardrail, measured.metric, treatment, inputs, alpha, memory)
-        units = [_first_requests(inputs, index) for index in (treatment, 0)]
+        evidence = _exact_evidence(guardrail, events[guardrail.metric, treatment], inputs, alpha, memory)
+        units = [int(totals[index][Count.FIRST_REQUESTS]) for index in (treatment, 0)]
         return _exact_verdict(guardrail.metric, variant, evidence, units)
     return _robust_verdict(guardrail, measured, treatment, variant, alpha)
 
 
-def _first_events(
+def _exact_evidence(
     guardrail: TestGuardrail,
-    metric: Metric,
-    treatment: int,
+    columns: Columns | Insufficient,
     inputs: ABTestInputs,
     alpha: float,
     memory: PathMemory | None,
 ) -> Evidence | Insufficient:
-    columns = pairwise_events(metric, treatment, inputs)
     if isinstance(columns, Insufficient):
         return columns
     return rollback_evidence(
@@ -84,10 +96,6 @@ def _first_events(
         margin=guardrail.margin,
         memory=memory,
     )
-
-
-def _first_requests(inputs: ABTestInputs, index: int) -> int:
-    return int(inputs.counts.sums(inputs.counts.of_variant(index))[Count.FIRST_REQUESTS])
 
 
 def _exact_verdict(

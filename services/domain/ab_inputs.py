@@ -8,7 +8,7 @@ import msgspec
 
 from services.domain.ab_test import ABTestDefinition
 from services.domain.bucket_table import BucketTable
-from services.domain.counts import Count, CountTable
+from services.domain.counts import CountTable, Integers
 from services.domain.metric import UNITS, column_of
 from services.domain.packing import pack, unpack
 from services.domain.sketches import SourceSketches
@@ -46,13 +46,10 @@ class ABTestInputs(msgspec.Struct, frozen=True, kw_only=True):
         return of_treatment / (of_treatment + of_control)
 
     @property
-    def units(self) -> tuple[int, ...]:
-        """The units of each variant, as they were counted at once."""
+    def totals(self) -> tuple[Integers, ...]:
+        """All that was counted of each variant, by the columns of ``Count``."""
         counts = self.counts
-        return tuple(
-            int(counts.sums(counts.of_variant(index))[Count.FIRST_REQUESTS])
-            for index in range(len(self.variants))
-        )
+        return tuple(counts.sums(counts.of_variant(index)) for index in range(len(self.variants)))
 
     def body(self) -> dict[str, Any]:
         """As JSON, with the columns and sketches that decide; read back by ``ab_inputs_from``."""

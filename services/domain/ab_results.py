@@ -17,7 +17,7 @@ from analytics.sequential import boundary, sequential
 from analytics.two_sided import log_uniform_mixture, two_sided_evidence
 from services.domain.ab_evaluation import ABTestEvaluation
 from services.domain.ab_findings import Measured, quantiles
-from services.domain.ab_guardrails import has_exact_test, pairwise_events
+from services.domain.ab_guardrails import has_exact_test
 from services.domain.ab_inputs import ABTestInputs
 from services.domain.results import (
     EXACT,
@@ -107,17 +107,18 @@ def _difference_rows(
         once = fixed_horizon(*after, alpha=alpha)
         yield subject.comparison(metric, once, Effect.ABSOLUTE, Method.FIXED_HORIZON, suffix=WITH_COVARIATE)
     yield from subject.posterior(bayesian(*pair, alpha=alpha, lower_is_better=metric.better == "lower"))
-    yield from _e_value_rows(subject, measured, treatment, inputs)
+    yield from _e_value_rows(subject, measured, treatment, evaluation)
     yield from _still_needed_rows(subject, measured, treatment, evaluation)
 
 
 def _e_value_rows(
-    subject: Subject, measured: Measured, treatment: int, inputs: ABTestInputs
+    subject: Subject, measured: Measured, treatment: int, evaluation: ABTestEvaluation
 ) -> Iterator[ResultRow]:
     """The exact evidence that two shares differ at all, beside the normal approximation."""
+    inputs = evaluation.inputs
     sums = measured.sums[treatment], measured.sums[0]
     if has_exact_test(measured.metric):
-        columns = pairwise_events(measured.metric, treatment, inputs)
+        columns = evaluation.first_events[measured.metric.key, treatment]
         found = (
             columns
             if isinstance(columns, Insufficient)
