@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+import msgspec
 
 from analytics.comparison import Method
 from analytics.corrections import benjamini_hochberg
@@ -41,7 +43,7 @@ def corrected(rows: list[ResultRow]) -> list[ResultRow]:
     known = [row.p_value for row in tests if row.p_value is not None]
     adjusted = iter(benjamini_hochberg(known, planned=len(tests)))
     return [
-        replace(row, adjusted_p_value=next(adjusted))
+        msgspec.structs.replace(row, adjusted_p_value=next(adjusted))
         if row.statistic == "absolute_difference" and row.p_value is not None
         else row
         for row in rows

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
+
 from analytics.bayesian import Posterior
 from analytics.comparison import Comparison, Method
 from analytics.estimates import Effect, Estimate
@@ -27,8 +29,7 @@ UNITS = ""
 """The metric of rows that are about the experiment as a whole: its units."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResultRow:
+class ResultRow(msgspec.Struct, frozen=True, kw_only=True):
     """One statistic. ``segment`` '' is everything; ``comparison_to`` '' where it is of one variant."""
 
     metric: str

@@ -7,11 +7,12 @@ that is over and was counted into since, by feedback that came hours later, is f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -60,7 +61,7 @@ async def replace(
     )
     if rows:
         fixed = {"experiment_id": key.experiment_id, "experiment": key.experiment, "phase": key.phase}
-        columns = zip(*(astuple(row) for row in rows), strict=True)
+        columns = zip(*(msgspec.structs.astuple(row) for row in rows), strict=True)
         values = {f"c{index}": list(column) for index, column in enumerate(columns)}
         await connection.execute(_INSERT, {**fixed, **values})
 
@@ -152,7 +153,7 @@ _TYPES = {
     "exploratory": "bool",
     "insufficient": "text",
 }
-_NAMES = [field.name for field in fields(ResultRow)]
+_NAMES = [field.name for field in msgspec.structs.fields(ResultRow)]
 
 # Every name is one of our own columns.
 _INSERT = sa.text(f"""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -15,7 +16,7 @@ from services.domain.results import ResultRow
 from services.storage.tables import experiment_results as newest_results
 from services.storage.tables import experiment_results_history as past_results
 
-_COLUMNS = [field.name for field in fields(ResultRow)]
+_COLUMNS = [field.name for field in msgspec.structs.fields(ResultRow)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -223,7 +222,7 @@ def _named(as_of: datetime, rows: list[Any]) -> list[Row]:
             "experiment": KEY,
             "phase": 1,
             "as_of": as_of,
-            **asdict(row),
+            **msgspec.structs.asdict(row),
         }
         for row in rows
     ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import astuple
 
 import msgspec
 import numpy as np
@@ -48,7 +47,7 @@ def test_every_row_is_unique_and_has_a_number_or_a_reason(given: ABTestInputs) -
     assert max(Counter(map(key, rows)).values()) == 1
     for row in rows:
         assert (row.point is None) == (row.insufficient is not None)
-        assert all(math.isfinite(value) for value in astuple(row) if isinstance(value, float))
+        assert all(math.isfinite(value) for value in msgspec.structs.astuple(row) if isinstance(value, float))
         if row.lower is not None and row.upper is not None and row.point is not None:
             assert row.lower <= row.point <= row.upper
 

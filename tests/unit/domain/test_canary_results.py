@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import astuple
 
+import msgspec
 import pytest
 
 from services.domain.canary import CanaryDefinition
@@ -104,4 +104,4 @@ def test_with_little_or_nothing_every_row_has_a_number_or_a_reason(units: int) -
     variants = two(units=units)
     for row in rows_of(variants, ()):
         assert (row.point is None) == (row.insufficient is not None)
-        assert all(math.isfinite(value) for value in astuple(row) if isinstance(value, float))
+        assert all(math.isfinite(value) for value in msgspec.structs.astuple(row) if isinstance(value, float))
