@@ -187,7 +187,8 @@ def residual_variance(residuals: Floats, sums: BucketSums) -> float:
     if float(residuals @ residuals) <= _ROUNDING**2 * float(sums.s @ sums.s):
         return 0.0
     without = sums.total_n - sums.n  # Σn·(1−h); 0 only beside a bucket that leaves nothing but rounding
-    shifts = np.divide(residuals, without, out=np.zeros_like(residuals), where=without > 0.0)
+    without[without <= 0.0] = math.inf
+    shifts = residuals / without
     b = int(np.count_nonzero((sums.n != 0.0) | (sums.s != 0.0)))
     return (b - 1) / b * float(shifts @ shifts)
 
