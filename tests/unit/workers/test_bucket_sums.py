@@ -25,6 +25,7 @@ from services.workers.ledgers import Ledgers
 from services.workers.memory import Memory
 from services.workers.plans import Plan, Plans
 from services.workers.unit_ledgers import newest
+from tests.unit.workers.picks import Picks, picks
 from tests.unit.workers.tables import Tables
 
 SPACE = UUID(int=0)
@@ -46,53 +47,50 @@ Sums = dict[tuple[object, ...], Counter[tuple[str, int, int]]]
 """(experiment, phase, variant, segment) → (column, plane, bucket) → number."""
 
 
-@st.composite
-def outcomes(draw: st.DrawFn) -> Outcome:
-    variant = draw(st.integers(0, 2))
+def outcome(pick: Picks) -> Outcome:
+    variant = pick.one((0, 1, 2))
     role = Role.TREATMENT if variant else Role.CONTROL
-    assigned = draw(st.sets(st.sampled_from([CANARY, TEST])))
     return Outcome(
         request_id="r",
         route_key="chat",
         variant_key=f"variant-{variant}",
-        unit_hash=draw(st.sampled_from(UNITS)),
-        unit_source=draw(st.sampled_from([UnitSource.USER, UnitSource.USER, UnitSource.REQUEST])),
-        status=draw(
-            st.sampled_from([OutcomeStatus.OK, OutcomeStatus.TIMEOUT, OutcomeStatus.CONTENT_FILTERED])
-        ),
+        unit_hash=pick.one(UNITS),
+        unit_source=pick.one((UnitSource.USER, UnitSource.USER, UnitSource.REQUEST)),
+        status=pick.one((OutcomeStatus.OK, OutcomeStatus.TIMEOUT, OutcomeStatus.CONTENT_FILTERED)),
         http_status=200,
         started_at_us=0,
-        latency_us=draw(st.integers(0, 100)),
-        first_token_us=draw(st.none() | st.integers(0, 50)),
-        prompt_tokens=draw(st.none() | st.integers(0, 9)),
-        cost_nanos=draw(st.none() | st.integers(0, 2**48)),
-        attributes=draw(st.sampled_from([{}, {"region": "eu"}, {"region": "us"}, {"region": "mars"}])),
-        covariate=draw(st.sampled_from([None, 1.25, -3.0, math.nan])),
+        latency_us=pick.one(range(101)),
+        first_token_us=pick.one((None, *range(51))),
+        prompt_tokens=pick.one((None, *range(10))),
+        cost_nanos=pick.one((None, 0, 1, 7, 999, 2**31, 2**32 + 1, 2**48)),
+        attributes=pick.one(({}, {"region": "eu"}, {"region": "us"}, {"region": "mars"})),
+        covariate=pick.one((None, 1.25, -3.0, math.nan)),
         assignments=tuple(
-            AssignedTo(one, draw(st.integers(1, 2)), role, 3_000, -1 if one == CANARY else variant)
-            for one in sorted(assigned)
+            AssignedTo(one, pick.one((1, 2)), role, 3_000, -1 if one == CANARY else variant)
+            for one in pick.some((CANARY, TEST))
             if one == TEST or variant < 2
         ),
     )
 
 
-@st.composite
-def reports(draw: st.DrawFn) -> Feedback:
-    variant = draw(st.integers(0, 2))
+def report(pick: Picks) -> Feedback:
+    variant = pick.one((0, 1, 2))
     role = Role.TREATMENT if variant else Role.CONTROL
-    is_boolean = draw(st.booleans())
+    is_boolean = pick.one((False, True))
     return Feedback(
-        event_id=draw(st.sampled_from(["a", "b", "c", "d"])),
-        name=draw(st.sampled_from(["satisfaction", "stars", "other"])),
-        value=float(draw(st.integers(0, 1))) if is_boolean else draw(st.floats(-2, 2) | st.just(1.0)),
+        event_id=pick.one("abcd"),
+        name=pick.one(("satisfaction", "stars", "other")),
+        value=pick.one((0.0, 1.0))
+        if is_boolean
+        else pick.one((1.0, 0.0, -2.0, 2.0, 1 / 3, 1e-6, -4e-7, 0.9999997)),
         is_boolean=is_boolean,
-        unit_hash=draw(st.sampled_from(UNITS)),
+        unit_hash=pick.one(UNITS),
         unit_source=UnitSource.USER,
         request_id="r",
         route_key="chat",
         received_at_us=1,
         assignments=(AssignedTo(TEST, 1, role, 3_000, variant),),
-        attributes=draw(st.sampled_from([{}, {"region": "eu"}, {"region": "mars"}, {"region": "other"}])),
+        attributes=pick.one(({}, {"region": "eu"}, {"region": "mars"}, {"region": "other"})),
     )
 
 
@@ -108,11 +106,11 @@ def logs(draw: st.DrawFn) -> list[tuple[Record, list[Event]]]:
             value, events = draw(st.sampled_from(sent))
             new: list[Event] = [event for event in events if isinstance(event, Feedback)]
         elif choice == 1:
-            new = list(draw(st.lists(reports(), max_size=3)))
+            new = list(draw(st.lists(picks.map(report), max_size=3)))
             value = encode_feedback_batch([encode_feedback(one) for one in new if isinstance(one, Feedback)])
             sent.append((value, new))
         else:
-            batch = draw(st.lists(outcomes(), max_size=4))
+            batch = draw(st.lists(picks.map(outcome), max_size=4))
             new = list(batch)
             value = encode_batch(GATEWAY, number, [encode_outcome(one) for one in batch])
             sent.append((value, new))

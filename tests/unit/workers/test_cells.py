@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.domain.metric import SKETCHED
@@ -21,6 +21,7 @@ sketches = st.dictionaries(
 )
 
 
+@settings(max_examples=40)  # dozens of sketches each
 @given(st.lists(sketches, min_size=1, max_size=5))
 def test_what_is_stored_is_what_was_in_memory(rows: list[Sketches]) -> None:
     together = stacked([cells_of_row(row) for row in rows])

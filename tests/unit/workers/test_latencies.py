@@ -50,7 +50,7 @@ def test_the_treatment_moves_no_threshold() -> None:
 
 
 minutes = st.lists(
-    st.tuples(st.sampled_from([0, 1, 5, 40, 150, KEPT + 7, 2 * KEPT + 3]), st.integers(0, 2**32)),
+    st.tuples(st.sampled_from([0, 1, 5, 25, 40, 150, KEPT + 7, 2 * KEPT + 3]), st.integers(1, 300)),
     max_size=20,
 )
 
@@ -59,13 +59,20 @@ minutes = st.lists(
 def test_thresholds_are_those_of_the_newest_whatever_came_in_which_minute(
     minutes: list[tuple[int, int]],
 ) -> None:
-    """Few latencies are put in place one by one, many are sorted: both come to the same."""
-    window, earlier = LatencyWindow(), list[int]()
-    for tick, (size, seed) in enumerate(minutes, start=1):
+    """Few latencies are put in place one by one, many are sorted: both come to the same.
+
+    Minutes are of different sizes and not equally slow; their latencies are random, but not drawn one by one.
+    """
+    window, earlier, source = LatencyWindow(), list[int](), Random(1)
+    for tick, (size, slowest) in enumerate(minutes, start=1):
         known = sorted(earlier[-KEPT:])
         thresholds = [known[math.ceil(level * len(known)) - 1] for level in LEVELS if len(known) >= ENOUGH]
-        latencies = Random(seed).choices(range(300), k=size)
+        latencies = source.choices(range(slowest), k=size)
         for latency in latencies:
             expected = bisect_left(thresholds, latency) + 1 if thresholds else 0
             assert window.place(latency, tick, is_control=True) == expected
+        for at in thresholds:
+            for latency in (at, at + 1):
+                expected = bisect_left(thresholds, latency) + 1
+                assert window.place(latency, tick, is_control=False) == expected
         earlier += latencies

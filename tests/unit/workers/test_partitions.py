@@ -13,6 +13,7 @@ from services.domain.status import OutcomeStatus
 from services.messaging.codec import encode_batch, encode_outcome
 from services.workers.counts import Delta, Record
 from services.workers.partitions import MissingRecords
+from tests.unit.workers.picks import Picks, picks
 from tests.unit.workers.tables import Tables
 
 SPACE = UUID(int=0)
@@ -20,30 +21,30 @@ EXPERIMENTS = [uuid5(SPACE, "one"), uuid5(SPACE, "two")]
 GATEWAYS = [uuid5(SPACE, "a"), uuid5(SPACE, "b")]
 
 
-@st.composite
-def outcomes(draw: st.DrawFn) -> Outcome:
-    role = draw(st.sampled_from(Role))
-    assigned = draw(st.lists(st.sampled_from(EXPERIMENTS), max_size=2, unique=True))
+NUMBERS = (None, *range(10))
+
+
+def outcome(pick: Picks) -> Outcome:
+    role = pick.one(tuple(Role))
     return Outcome(
         request_id="r",
-        route_key=draw(st.sampled_from(["chat", "summaries"])),
+        route_key=pick.one(("chat", "summaries")),
         variant_key=role.label,
-        unit_hash=draw(st.integers(0, 5)) + 2**63,
-        unit_source=draw(st.sampled_from([UnitSource.USER, UnitSource.USER, UnitSource.REQUEST])),
-        status=draw(
-            st.sampled_from([OutcomeStatus.OK, OutcomeStatus.TIMEOUT, OutcomeStatus.CONTENT_FILTERED])
-        ),
+        unit_hash=pick.one(range(6)) + 2**63,
+        unit_source=pick.one((UnitSource.USER, UnitSource.USER, UnitSource.REQUEST)),
+        status=pick.one((OutcomeStatus.OK, OutcomeStatus.TIMEOUT, OutcomeStatus.CONTENT_FILTERED)),
         http_status=200,
         started_at_us=0,
-        latency_us=draw(st.integers(0, 100)),
-        prompt_tokens=draw(st.none() | st.integers(0, 9)),
-        completion_tokens=draw(st.none() | st.integers(0, 9)),
-        cost_nanos=draw(st.none() | st.integers(0, 9)),
-        key_id=draw(st.sampled_from(["", "key_1", "key_2"])),
-        team_key=draw(st.sampled_from(["", "search"])),
-        cached_tokens=draw(st.none() | st.integers(0, 9)),
+        latency_us=pick.one(range(101)),
+        prompt_tokens=pick.one(NUMBERS),
+        completion_tokens=pick.one(NUMBERS),
+        cost_nanos=pick.one(NUMBERS),
+        key_id=pick.one(("", "key_1", "key_2")),
+        team_key=pick.one(("", "search")),
+        cached_tokens=pick.one(NUMBERS),
         assignments=tuple(
-            AssignedTo(experiment_id, draw(st.integers(1, 2)), role, 2_500) for experiment_id in assigned
+            AssignedTo(experiment_id, pick.one((1, 2)), role, 2_500)
+            for experiment_id in pick.some(EXPERIMENTS)
         ),
     )
 
@@ -61,7 +62,7 @@ def logs(draw: st.DrawFn) -> list[tuple[Record, UUID, int, list[Outcome]]]:
             gateway = draw(st.sampled_from(GATEWAYS))
             first = numbers[gateway] + draw(st.sampled_from([0, 0, 0, 2, -1]))
             first = max(first, 0)
-            batch = draw(st.lists(outcomes(), max_size=4))
+            batch = draw(st.lists(picks.map(outcome), max_size=4))
             numbers[gateway] = max(numbers[gateway], first + len(batch))
         value = encode_batch(gateway, first, [encode_outcome(one) for one in batch])
         log.append((Record(0, offset, timestamp_ms, value), gateway, first, batch))
