@@ -15,8 +15,8 @@ import numpy as np
 from analytics.betting import Floats, log_sum
 from analytics.columns import Columns, Integers
 
-RESERVE = 0.2
-"""The part of the capital that is kept for regressions that begin late."""
+RESERVE = 0.125
+"""The part of the capital that is kept for regressions that begin late; decision 21 compares others."""
 
 _LARGEST_LOG = 700.0  # exp(700) = 1e304: the nearest power before floats overflow
 _SCALES_APART = 1024.0  # a power of two, so that scales are exact; exp(±512) is far from where floats end
@@ -102,11 +102,11 @@ def re_armed(
 ) -> Floats:
     """log E at the end of each tick, of bets that get more capital as time goes on.
 
-    Capital 1 is split into 0.8/K on each of the K bets and a reserve of 0.2. At the start of each of the
-    J planned ticks, the first included, 0.2/(J·K) moves from the reserve to every bet, before that
-    tick's observations are seen. E is the sum of all stakes and the reserve: moving capital leaves it as
-    it is, so ticks without observations change nothing. Observations earlier than `first_tick` are met
-    by the first 0.8 alone; after J ticks nothing is left to move.
+    Capital 1 is split into (1 − R)/K on each of the K bets and a reserve of R = `RESERVE`. At the start of
+    each of the J planned ticks, the first included, R/(J·K) moves from the reserve to every bet, before
+    that tick's observations are seen. E is the sum of all stakes and the reserve: moving capital leaves it
+    as it is, so ticks without observations change nothing. Observations earlier than `first_tick` are met
+    by the first 1 − R alone; after J ticks nothing is left to move.
 
     Args:
         columns: what was observed.

@@ -183,7 +183,7 @@ def _power() -> list[AnyScenario]:
                     f"errors: 1% to {rate:.0%}, share {share:.0%}",
                     IndependentUnits(np.full(requests, share), 0.01, rate),
                     (
-                        _sequential(Claim.NONE),
+                        _sequential(claim),
                         _sequential(claim, reserve=0.0, name="rollback, never re-armed"),
                         _sequential(claim, alpha=DEFAULT_ALPHA, name=_AT_DEFAULT),
                         _windowed(),

@@ -23,11 +23,12 @@ from services.domain.memory import Memory
 from services.domain.outage import outage, window
 from services.domain.policy import Act, Health, Judgement, Verdict, VerdictName, restrained
 
-METHOD = "ab_test/2"
+METHOD = "ab_test/3"
 """Changes whenever the same sums could lead to another decision.
 
 ``ab_test/1`` compared shares from the first event on, left out what a ratio had no denominator for, and read
-scores of what another metric took for a yes or no as that. Its decisions may come out differently now.
+scores of what another metric took for a yes or no as that; ``ab_test/2`` kept a fifth of a
+guardrail's capital in reserve, and this an eighth. Their decisions may come out differently now.
 """
 
 SWITCH = KillSwitch()

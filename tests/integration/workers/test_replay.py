@@ -119,7 +119,7 @@ async def test_what_another_method_decided_says_so(engine: AsyncEngine) -> None:
         await connection.execute(sa.text("UPDATE decisions SET rule = 'another', method = 'canary/0'"))
     answer = await replay(decision_id)
     assert answer.exit_code == 1
-    assert "it was made by canary/0, and this release has canary/2" in answer.output
+    assert "it was made by canary/0, and this release has canary/3" in answer.output
 
 
 @pytest.mark.usefixtures("database")

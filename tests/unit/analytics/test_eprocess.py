@@ -58,13 +58,13 @@ def test_it_is_the_sum_of_all_that_was_moved(drift: float) -> None:
     ticks, bets, planned = np.arange(5, 85, dtype=np.int64), 8, 60
     gained = np.random.default_rng(3).normal(drift, 5.0, (80, bets))
     path = re_armed(columns_of_gains(gained, ticks), gains, first_tick=5, planned_ticks=planned)
-    stakes = np.full(bets, np.log(0.8 / bets))
+    stakes = np.full(bets, np.log(0.875 / bets))
     for place, tick in enumerate(ticks.tolist()):
         armed = min(tick - 4, planned)
         if tick - 4 <= planned:
-            stakes = np.logaddexp(stakes, np.log(0.2 / planned / bets))
+            stakes = np.logaddexp(stakes, np.log(0.125 / planned / bets))
         stakes = stakes + gained[place]
-        kept = [np.log(0.2 * (1.0 - armed / planned))] if armed < planned else []
+        kept = [np.log(0.125 * (1.0 - armed / planned))] if armed < planned else []
         assert path[place] == pytest.approx(np.logaddexp.reduce([*stakes, *kept]), rel=1e-12, abs=1e-12)
 
 

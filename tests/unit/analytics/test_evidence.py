@@ -55,13 +55,13 @@ def replayed_rollback(
 ) -> list[float]:
     """E at the end of each tick with counts, by the recursion as it is written down, tick after tick."""
     bets = len(RATIOS)
-    stakes, reserve, paid = [0.8 / bets] * bets, 0.2, 0
+    stakes, reserve, paid = [0.875 / bets] * bets, 0.125, 0
     path = []
     earliest, latest = min(row.tick for row in counts), max(row.tick for row in counts)
     for tick in range(min(first_tick, earliest), latest + 1):
         if tick >= first_tick and paid < planned_ticks:
-            stakes = [stake + 0.2 / planned_ticks / bets for stake in stakes]
-            reserve, paid = reserve - 0.2 / planned_ticks, paid + 1
+            stakes = [stake + 0.125 / planned_ticks / bets for stake in stakes]
+            reserve, paid = reserve - 0.125 / planned_ticks, paid + 1
         rows = [row for row in counts if row.tick == tick]
         for row in rows:
             w = row.share

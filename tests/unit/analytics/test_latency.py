@@ -64,10 +64,10 @@ def test_a_case_by_hand() -> None:
 
 
 def test_capital_is_kept_and_moved_as_planned() -> None:
-    """Of ten planned ticks the first has come, so 0.82 is staked when the observation is seen."""
+    """Of ten planned ticks the first has come, so 0.8875 is staked when the observation is seen."""
     row = LatencyCounts(0, 0.5, treatment=one(5))
     assert evidence_of([row]).e_value == pytest.approx(
-        0.82 * evidence_of([row], planned_ticks=1).e_value + 0.18
+        0.8875 * evidence_of([row], planned_ticks=1).e_value + 0.1125
     )
 
 
