@@ -19,7 +19,7 @@ RESERVE = 0.125
 """The part of the capital that is kept for regressions that begin late; decision 21 compares others."""
 
 _LARGEST_LOG = 700.0  # exp(700) = 1e304: the nearest power before floats overflow
-_SCALES_APART = 1024.0  # a power of two, so that scales are exact; exp(±512) is far from where floats end
+_SCALES_APART = 512.0  # a power of two, so that scales are exact; exp(−512) of a sum is not yet nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ def re_armed(
 def _running_sums(log_terms: Floats, scale: Floats, sums: Floats) -> tuple[Floats, Floats]:
     """Sums of exponentials down to each row, counted in an exponential that fits each.
 
-    The scale of a row lies within 512 of the largest logarithm so far and seldom changes, so that nearly all
+    The scale of a row lies within 256 of the largest logarithm so far and seldom changes, so that nearly all
     of this is one pass over an array. Where the rows are split changes no bit.
 
     Args:

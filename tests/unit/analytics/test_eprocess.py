@@ -52,11 +52,19 @@ def test_a_memory_changes_no_bit(
         assert with_memory.tobytes() == without.tobytes()
 
 
-@pytest.mark.parametrize("drift", [-900.0, -30.0, 0.0, 30.0, 900.0])
-def test_it_is_the_sum_of_all_that_was_moved(drift: float) -> None:
+@pytest.mark.parametrize(
+    ("drift", "spread", "minutes"),
+    [
+        *((drift, 5.0, 80) for drift in (-900.0, -30.0, 0.0, 30.0, 900.0)),
+        # Where bets lose slowly, what was moved long ago still counts when the scale changes.
+        (-1.0, 0.1, 1_440),
+        (-0.4, 0.1, 1_440),
+    ],
+)
+def test_it_is_the_sum_of_all_that_was_moved(drift: float, spread: float, minutes: int) -> None:
     """By the definition, tick by tick: what was moved at a tick is multiplied by what came from then on."""
-    ticks, bets, planned = np.arange(5, 85, dtype=np.int64), 8, 60
-    gained = np.random.default_rng(3).normal(drift, 5.0, (80, bets))
+    ticks, bets, planned = np.arange(5, 5 + minutes, dtype=np.int64), 8, minutes * 3 // 4
+    gained = np.random.default_rng(3).normal(drift, spread, (len(ticks), bets))
     path = re_armed(columns_of_gains(gained, ticks), gains, first_tick=5, planned_ticks=planned)
     stakes = np.full(bets, np.log(0.875 / bets))
     for place, tick in enumerate(ticks.tolist()):

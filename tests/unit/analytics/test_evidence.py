@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import product
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -53,25 +54,26 @@ def promotion(counts: Sequence[TickCounts], **options: Any) -> Evidence:
 def replayed_rollback(
     counts: Sequence[TickCounts], *, first_tick: int, planned_ticks: int, margin: float
 ) -> list[float]:
-    """E at the end of each tick with counts, by the recursion as it is written down, tick after tick."""
+    """log E at the end of each tick with counts, by the recursion as it is written down, tick after tick."""
     bets = len(RATIOS)
-    stakes, reserve, paid = [0.875 / bets] * bets, 0.125, 0
+    stakes, reserve, paid = np.full(bets, math.log(0.875 / bets)), 0.125, 0
     path = []
     earliest, latest = min(row.tick for row in counts), max(row.tick for row in counts)
     for tick in range(min(first_tick, earliest), latest + 1):
         if tick >= first_tick and paid < planned_ticks:
-            stakes = [stake + 0.125 / planned_ticks / bets for stake in stakes]
-            reserve, paid = reserve - 0.125 / planned_ticks, paid + 1
+            stakes = np.logaddexp(stakes, math.log(0.125 / planned_ticks / bets))
+            reserve, paid = 0.125 * (1 - (paid + 1) / planned_ticks), paid + 1
         rows = [row for row in counts if row.tick == tick]
         for row in rows:
             w = row.share
             for k, ratio in enumerate(RATIOS):
                 bet = w * (1 - w) * (ratio - 1) / (1 + w * (ratio - 1)) / (1 + margin * (1 - w))
-                stakes[k] *= (1 + bet * (1 / w - margin)) ** row.treatment_errors
-                stakes[k] *= (1 - bet * (1 / (1 - w) + margin)) ** row.control_errors
-                stakes[k] *= (1 - bet * margin) ** row.others
+                stakes[k] += row.treatment_errors * math.log1p(bet * (1 / w - margin))
+                stakes[k] += row.control_errors * math.log1p(-bet * (1 / (1 - w) + margin))
+                stakes[k] += row.others * math.log1p(-bet * margin)
         if any(row.treatment_errors + row.control_errors + row.others for row in rows):
-            path.append(sum(stakes) + reserve)
+            kept = [math.log(reserve)] if reserve else []
+            path.append(float(np.logaddexp.reduce([*stakes, *kept])))
     return path
 
 
@@ -82,7 +84,7 @@ def test_rollback_is_the_recursion_tick_by_tick(
     expected = replayed_rollback(counts, first_tick=first_tick, planned_ticks=planned_ticks, margin=margin)
     path = rollback_path(counts, first_tick=first_tick, planned_ticks=planned_ticks, margin=margin)
     assert isinstance(path, EvidencePath)
-    assert [math.exp(log_e) for log_e in path.log_e_values] == pytest.approx(expected, rel=1e-8, abs=1e-12)
+    assert path.log_e_values == pytest.approx(expected, rel=1e-9, abs=1e-9)
     evidence = rollback(counts, first_tick=first_tick, planned_ticks=planned_ticks, margin=margin)
     assert evidence.log_e_value == path.log_e_values[-1]
     assert evidence.log_e_peak == max(0.0, *path.log_e_values)
