@@ -29,8 +29,7 @@ from services.domain.assignment import (
 )
 from services.domain.bucket_table import BucketTable
 from services.domain.configuration import SegmentConfig
-from services.domain.counts import CountRow, CountTable
-from services.domain.events import Role
+from services.domain.counts import WIDTH, Count, CountTable
 from services.domain.metric import BUILT_IN, source_of
 from services.domain.sketches import SourceSketches
 
@@ -170,37 +169,22 @@ def counts(traffic: Traffic, *, until: int = EVERYTHING) -> CountTable:
     seen = traffic.minute < until
     variant = traffic.variant_of[traffic.unit]
     error = traffic.values["error"]
-    figures = np.stack(
-        [
-            np.ones_like(error),
-            error,
-            traffic.is_first_error,
-            traffic.is_first,
-            traffic.is_first & (error == 1),
-        ]
-    ).astype(np.int64)
-    added = np.zeros((len(figures), HOURS * 60, len(VARIANTS)), np.int64)
-    for place, figure in enumerate(figures):
-        np.add.at(added[place], (traffic.minute[seen], variant[seen]), figure[seen])
-    return CountTable.of(
-        CountRow(
-            tick=FIRST_TICK + minute,
-            treatment_share_bp=WEIGHTS_BP[1],
-            role=Role.TREATMENT if index else Role.CONTROL,
-            requests=requests,
-            errors=errors,
-            first_errors=first_errors,
-            content_filters=0,
-            first_content_filters=0,
-            first_requests=first_requests,
-            first_request_errors=first_request_errors,
-            variant_index=index,
-        )
-        for minute, index in zip(*(place.tolist() for place in np.nonzero(added[0])), strict=True)
-        for requests, errors, first_errors, first_requests, first_request_errors in [
-            added[:, minute, index].tolist()
-        ]
-    )
+    figures = {
+        Count.REQUESTS: np.ones_like(error),
+        Count.ERRORS: error,
+        Count.FIRST_ERRORS: traffic.is_first_error,
+        Count.FIRST_REQUESTS: traffic.is_first,
+        Count.FIRST_REQUEST_ERRORS: traffic.is_first & (error == 1),
+    }
+    added = np.zeros((WIDTH, HOURS * 60, len(VARIANTS)), np.int64)
+    for place, figure in figures.items():
+        np.add.at(added[place], (traffic.minute[seen], variant[seen]), figure[seen].astype(np.int64))
+    minute, index = np.nonzero(added[Count.REQUESTS])
+    cells = added[:, minute, index]
+    cells[Count.TICK] = FIRST_TICK + minute
+    cells[Count.SHARE_BP] = WEIGHTS_BP[1]
+    cells[Count.ROLE] = cells[Count.VARIANT] = index
+    return CountTable(cells)
 
 
 def inputs(traffic: Traffic, *, until: int = EVERYTHING) -> ABTestInputs:

@@ -6,21 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.storage import filled
 from tests.integration.storage.document import executed
 
 PAGE = Path(__file__).parents[3] / "docs" / "analysis.md"
 
 
 def test_the_worked_example_runs_and_shows_what_it_says(
-    module_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    filled_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    filled.fill(module_database_url)
-    monkeypatch.setenv("HEADGATE_DATABASE_URL", module_database_url)
+    monkeypatch.setenv("HEADGATE_DATABASE_URL", filled_url)
     monkeypatch.chdir(tmp_path)
     page = PAGE.read_text(encoding="utf-8")
 
-    found = executed(page, module_database_url)
+    found = executed(page, filled_url)
 
     if os.environ.get("HEADGATE_REWRITE_DOCUMENTS"):
         PAGE.write_text(found, encoding="utf-8")

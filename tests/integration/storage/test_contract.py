@@ -27,16 +27,12 @@ def traffic() -> test.Traffic:
     return test.simulate()
 
 
-@pytest.fixture(scope="module")
-def filled_url(module_database_url: str) -> str:
-    filled.fill(module_database_url)
-    return module_database_url
-
-
 @pytest.fixture
 async def connection(filled_url: str) -> AsyncIterator[AsyncConnection]:
     engine = create_engine(DatabaseSettings(database_url=filled_url), application_name="headgate-tests")
     async with engine.connect() as connection:
+        # What a test writes is rolled back after it.
+        await connection.execution_options(postgresql_readonly=False)
         yield connection
     await engine.dispose()
 

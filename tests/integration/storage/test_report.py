@@ -16,12 +16,6 @@ from services.storage.contract import Rows
 from tests.integration.storage import filled
 
 
-@pytest.fixture(scope="module")
-def filled_url(module_database_url: str) -> str:
-    filled.fill(module_database_url)
-    return module_database_url
-
-
 def headgate(url: str, *arguments: str) -> Result:
     return CliRunner().invoke(main, arguments, env={"HEADGATE_DATABASE_URL": url})
 
