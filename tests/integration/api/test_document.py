@@ -145,6 +145,13 @@ def api_schema(filled: str) -> Any:
     return schema
 
 
+@pytest.fixture
+def session() -> Iterator[requests.Session]:
+    """Keeps connections: a new one for each request takes longer than the request."""
+    with requests.Session() as session:
+        yield session
+
+
 CHECKS = [
     checks.not_a_server_error,
     checks.status_code_conformance,
@@ -156,7 +163,7 @@ CHECKS = [
 
 @pytest.mark.parametrize("mode", list(GenerationMode))
 def test_every_answer_is_one_that_the_document_tells_of(
-    api_schema: Any, subtests: pytest.Subtests, mode: GenerationMode
+    api_schema: Any, session: requests.Session, subtests: pytest.Subtests, mode: GenerationMode
 ) -> None:
     """With bodies and parameters that follow the document, and with such that do not."""
     for found in api_schema.get_all_operations():
@@ -167,7 +174,7 @@ def test_every_answer_is_one_that_the_document_tells_of(
         @settings(EXAMPLES)
         @given(operation.as_strategy(generation_mode=mode))
         def answered(case: schemathesis.Case[Any]) -> None:
-            case.call_and_validate(headers=AUTHORIZED, checks=CHECKS, timeout=30)
+            case.call_and_validate(session=session, headers=AUTHORIZED, checks=CHECKS, timeout=30)
 
         with subtests.test(operation.label):
             answered()
