@@ -29,6 +29,8 @@ dev: $(READY) ## all services on this machine, with Kafka and Postgres (ARGS="--
 # The tests wait more than they compute, so one process more than two cores pays. In the order of their
 # folders the long files come first, and many small ones fill up the end.
 test: PROCESSES := 3
+# Each process has a core to itself at the most: threads of linear algebra would wait for each other.
+test: export OPENBLAS_NUM_THREADS := 1
 test: $(READY) ## every test, on real Kafka and Postgres (ARGS="-k routing")
 	@exec $(BIN)/python -m pytest --numprocesses=$(PROCESSES) --dist=loadfile --no-loadscope-reorder $(ARGS)
 
