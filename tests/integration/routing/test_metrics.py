@@ -83,6 +83,8 @@ async def test_looking_goes_on_and_what_was_seen_stays(engine: AsyncEngine) -> N
     while metrics.overview[1] == first:
         await asyncio.sleep(0.01)
     looking.cancel()
+    # The engine goes with the test: a look under way must have let go of its connection.
+    await asyncio.wait({looking})
 
 
 def _seconds_ago(seconds: int) -> sa.ColumnElement[Any]:
