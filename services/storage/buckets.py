@@ -8,7 +8,7 @@ for what may have changed since its last look, and keeps the rest.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 from uuid import UUID
 
@@ -93,10 +93,13 @@ class BucketCache:
 
     def put(self, rows: Iterable[BucketRow]) -> None:
         """Add rows, or replace those of the same variant, segment and partition."""
-        for row in rows:
-            self.rows[row.key] = row
-        self._tables.clear()
-        self._sketches.clear()
+        # New dictionaries: whoever holds what was ``seen`` before keeps it as it was.
+        self.rows = self.rows | {row.key: row for row in rows}
+        self._tables, self._sketches = {}, {}
+
+    def seen(self) -> BucketCache:
+        """Return everything as it is now, which later rows do not change. Nothing is copied."""
+        return replace(self)
 
     @property
     def segments(self) -> list[str]:

@@ -138,7 +138,7 @@ async def _snapshot(
         phase=cache.begun,
         allocation=allocation,
         counts=cache.counts.table,
-        buckets=cache.buckets,
+        buckets=cache.buckets.seen(),
         freshness=await _freshness(connection, topic, partitions),
         freezes=await freezes.of_route(connection, experiment.route_key),
         is_news=counted or summed,

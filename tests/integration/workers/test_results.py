@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -19,6 +20,7 @@ from services.storage.results import PhaseKey
 from services.storage.session import create_engine
 from services.storage.settings import DatabaseSettings
 from services.workers.closing import renew_closed
+from services.workers.results import rows_of
 from tests.integration.workers.evaluated import (
     CHEAPER,
     PARTITIONS,
@@ -202,6 +204,31 @@ async def test_results_by_segment_are_marked_as_exploratory(engine: AsyncEngine)
         engine, "SELECT DISTINCT segment, exploratory FROM experiment_results ORDER BY segment"
     )
     assert found == [("", False), ("tier=pro", True)]
+
+
+async def test_segments_and_everything_are_of_the_same_look(engine: AsyncEngine) -> None:
+    """The naive way that fails: segments are read from the cache after the next evaluation filled it."""
+    experiment = await start(engine, definition(segments=(SegmentConfig("tier", "x-tier"),)))
+    evaluator = watch(engine, experiment)
+
+    async def sum_up(units: int) -> None:
+        for index, variant in enumerate(two(1, units)):
+            for segment in ("", "tier=free", "tier=pro"):
+                await write_sums(engine, experiment.experiment_id, index, variant.table(), segment=segment)
+
+    await count(engine, experiment, two(1, 300))
+    await sum_up(300)
+    await evaluator.evaluate()
+    judged = evaluator.judged
+    assert judged is not None
+    await sum_up(400)
+    await evaluator.evaluate()
+    of_one_look = await rows_of(judged)
+    counted: dict[tuple[str, str], set[int]] = defaultdict(set)
+    for row in of_one_look:
+        if row.statistic == "mean":
+            counted[row.metric, row.variant].add(row.n)
+    assert set(map(len, counted.values())) == {1}
 
 
 async def test_a_canary_has_results_too(engine: AsyncEngine) -> None:
