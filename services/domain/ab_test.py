@@ -16,6 +16,7 @@ from services.domain.bucket_table import SHARE
 from services.domain.configuration import OnBlind, SegmentConfig
 from services.domain.errors import InvalidDefinition
 from services.domain.metric import BUILT_IN, Column, Metric, check_metric, columns_for
+from services.domain.request_headers import check_header
 from services.domain.restraint import Mode
 
 OnWinner = Literal["hold", "promote"]
@@ -107,6 +108,7 @@ def check_ab_test(definition: ABTestDefinition, *, control: str) -> None:
     _check_variants(definition, control)
     _check_metrics(definition)
     _check_segments(definition)
+    check_header("covariate_header", definition.covariate_header)
     if not 0 < definition.alpha < 1:
         raise InvalidDefinition("alpha", "must be above 0 and below 1")
     if not 0 < definition.alpha_guardrail < 0.5:
@@ -187,7 +189,9 @@ def _check_segments(definition: ABTestDefinition) -> None:
     names = [segment.attribute for segment in definition.segments]
     if len(set(names)) != len(names):
         raise InvalidDefinition("segments", "names an attribute twice")
-    for i, name in enumerate(names):
+    for i, segment in enumerate(definition.segments):
+        name = segment.attribute
+        check_header(f"segments[{i}].header", segment.header)
         if not _ATTRIBUTE.fullmatch(name):
             raise InvalidDefinition(f"segments[{i}].attribute", f"{name!r} is not of a-z, 0-9 and _")
         if name == RESERVED_ATTRIBUTE:

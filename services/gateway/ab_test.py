@@ -14,6 +14,7 @@ from typing import NamedTuple
 from services.domain.assignment import BASIS_POINTS, Salted, inclusion_salt, split_salt, variant_at
 from services.domain.configuration import TestConfig
 from services.domain.events import AssignedTo, Role
+from services.domain.request_headers import carries_credentials
 from services.gateway.leases import Leased
 
 logger = logging.getLogger(__name__)
@@ -62,8 +63,11 @@ class ServedTest(Leased):
             )
             for index, weight_bp in enumerate(config.weights_bp)
         )
+        # Definitions of older releases may name such a header.
         self._segment_headers = tuple(
-            (segment.attribute, _name(segment.header)) for segment in config.segments if segment.header
+            (segment.attribute, _name(segment.header))
+            for segment in config.segments
+            if segment.header and not carries_credentials(segment.header)
         )
         self.model_attributes = tuple(one.attribute for one in config.segments if not one.header)
         self.covariate_header = _name(config.covariate_header) if config.covariate_header else None

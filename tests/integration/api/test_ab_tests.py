@@ -268,6 +268,8 @@ async def test_variants_that_do_not_fit_into_one_message(tested: Client) -> None
         ({"segments": [{"attribute": "Tier"}]}, "segments[0].attribute"),
         ({"segments": [{"attribute": "share"}]}, "segments[0].attribute"),
         ({"segments": [{"attribute": "tier", "header": "x tier"}]}, "segments[0].header"),
+        ({"segments": [{"attribute": "auth", "header": "Authorization"}]}, "segments[0].header"),
+        ({"covariate_header": "API-Key"}, "covariate_header"),
         ({"treatment": "short"}, "treatment"),
         ({"route": "nowhere"}, "route"),
     ],

@@ -103,6 +103,12 @@ def test_segments_come_from_headers() -> None:
     assert about.covariate is None
 
 
+def test_no_key_is_read_where_an_older_release_took_such_a_definition() -> None:
+    segments = (SegmentConfig("auth", "Authorization"), SegmentConfig("tier", "x-tenant-tier"))
+    headers = {b"authorization": b"Bearer hg_secret", b"x-tenant-tier": b"gold"}
+    assert ServedTest(config(segments=segments)).read(headers).attributes == {"tier": "gold"}
+
+
 @given(st.binary(min_size=1, max_size=300))
 def test_any_value_is_an_attribute_of_a_bounded_length(value: bytes) -> None:
     found = ServedTest(config(segments=SEGMENTS)).read({b"x-region": value}).attributes["region"]
