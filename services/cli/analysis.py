@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import click
+
+if TYPE_CHECKING:
+    from services.storage.settings import DatabaseSettings
+
+REPLAYS_ROLE = (
+    "replay reads the inputs of decisions, which the role headgate_reader may not: give with --database-url "
+    "or HEADGATE_DATABASE_URL the user of the services, who owns the tables"
+)
 
 
 @click.command()
@@ -32,9 +44,6 @@ def report(
 ) -> None:
     """Export an experiment's results as files and figures, and sum them up."""
     import asyncio
-    from pathlib import Path
-
-    from services.storage.settings import DatabaseSettings
 
     try:
         from services.cli.report import list_experiments, read, write
@@ -45,9 +54,10 @@ def report(
         message = f"{library} is not installed: pip install 'headgate[analysis]'"
         raise click.ClickException(message) from error
 
-    settings = DatabaseSettings(database_url=database_url) if database_url else DatabaseSettings()
+    settings = _settings(database_url)
     if list_them:
-        click.echo(asyncio.run(list_experiments(settings)))
+        with _understood(settings):
+            click.echo(asyncio.run(list_experiments(settings)))
         return
     if experiment is None:
         raise click.UsageError("Name an experiment; --list shows which there are.")
@@ -56,25 +66,67 @@ def report(
     wanted = frozenset(formats.split(","))
     if not wanted <= {"csv", "parquet"}:
         raise click.BadParameter("takes csv, parquet, or csv,parquet", param_hint="--format")
-    frames = asyncio.run(read(settings, experiment, exposures=exposures, segments=segments))
-    click.echo(write(frames, Path(out), formats=wanted, figures=figures))
+    directory = _made(Path(out))
+    with _understood(settings):
+        frames = asyncio.run(read(settings, experiment, exposures=exposures, segments=segments))
+    click.echo(write(frames, directory, formats=wanted, figures=figures))
 
 
 @click.command()
 @click.argument("decision", type=click.UUID, metavar="DECISION")
+@click.option("--database-url", help="Where the decision is; by default HEADGATE_DATABASE_URL.")
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON instead of sentences.")
-def replay(decision: UUID, as_json: bool) -> None:
+def replay(decision: UUID, *, database_url: str | None, as_json: bool) -> None:
     """Recompute a decision from the tables, and say whether it holds to the bit. Ends with 1 if not."""
     import asyncio
 
     from services.cli.replay import read_report
     from services.messaging.settings import KafkaSettings
-    from services.storage.settings import DatabaseSettings
 
-    report = asyncio.run(read_report(decision, DatabaseSettings(), KafkaSettings()))
+    settings = _settings(database_url)
+    with _understood(settings, where_denied=REPLAYS_ROLE):
+        report = asyncio.run(read_report(decision, settings, KafkaSettings()))
     click.echo(report.to_json() if as_json else "\n".join(report.lines()))
     if not report.holds:
         sys.exit(1)
+
+
+def _settings(database_url: str | None) -> DatabaseSettings:
+    from services.storage.settings import DatabaseSettings
+
+    return DatabaseSettings(database_url=database_url) if database_url else DatabaseSettings()
+
+
+@contextmanager
+def _understood(settings: DatabaseSettings, *, where_denied: str | None = None) -> Iterator[None]:
+    """Say what is wrong with a database that cannot be read, to somebody who did not set it up."""
+    from sqlalchemy.exc import DBAPIError
+
+    from services.cli.failures import INSUFFICIENT_PRIVILEGE, of_database, sqlstate
+
+    try:
+        yield
+    except DBAPIError as error:
+        if where_denied and sqlstate(error) == INSUFFICIENT_PRIVILEGE:
+            raise click.ClickException(where_denied) from error
+        sentence = of_database(error, "HEADGATE_DATABASE_URL or --database-url")
+        if sentence is None:
+            raise
+        if "database_url" not in settings.model_fields_set:
+            sentence = (
+                f"HEADGATE_DATABASE_URL is not set; set it, or give --database-url. Without it: {sentence}"
+            )
+        raise click.ClickException(sentence) from error
+
+
+def _made(directory: Path) -> Path:
+    """Make a directory before anything is read that would be lost without it."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        message = f"{directory} cannot be made ({error.strerror}); name a directory you may write with --out"
+        raise click.ClickException(message) from error
+    return directory
 
 
 @click.command()

@@ -43,8 +43,7 @@ async def read(settings: DatabaseSettings, key: str, *, exposures: bool, segment
 
 
 def write(by_name: Frames, out: Path, *, formats: frozenset[str], figures: bool) -> str:
-    """Write frames and figures into a directory, and return a summary."""
-    out.mkdir(parents=True, exist_ok=True)
+    """Write frames and figures into a directory that there is, and return a summary."""
     written = frames.write(by_name, out, formats)
     lines = summary(by_name)
     if figures:
