@@ -10,10 +10,10 @@ from scipy.special import stdtrit
 
 from analytics.bayesian import bayesian
 from analytics.comparison import Method, fixed_horizon
-from analytics.estimates import Effect, Estimate, contrast
-from analytics.power import samples_to_decide
+from analytics.estimates import Contrast, Effect, Estimate, contrast
+from analytics.power import ToDecide, samples_to_decide
 from analytics.results import Insufficient
-from analytics.sequential import boundary, sequential
+from analytics.sequential import boundary, mixture_precision, sequential
 from analytics.two_sided import log_uniform_mixture, two_sided_evidence
 from services.domain.ab_evaluation import ABTestEvaluation
 from services.domain.ab_findings import Measured, quantiles
@@ -108,7 +108,7 @@ def _difference_rows(
         yield subject.comparison(metric, once, Effect.ABSOLUTE, Method.FIXED_HORIZON, suffix=WITH_COVARIATE)
     yield from subject.posterior(bayesian(*pair, alpha=alpha, lower_is_better=metric.better == "lower"))
     yield from _e_value_rows(subject, measured, treatment, evaluation)
-    yield from _still_needed_rows(subject, measured, treatment, evaluation)
+    yield from _still_needed_rows(subject, measured, treatment, evaluation, adjusted)
 
 
 def _e_value_rows(
@@ -150,17 +150,18 @@ def _units_e_value(subject: Subject, measured: Measured, treatment: int, inputs:
 
 
 def _still_needed_rows(
-    subject: Subject, measured: Measured, treatment: int, evaluation: ABTestEvaluation
+    subject: Subject, measured: Measured, treatment: int, evaluation: ABTestEvaluation, adjusted: AdjustedP
 ) -> Iterator[ResultRow]:
     """Units of both variants, and minutes from now, if the effect stays what it is estimated to be.
 
     A unit is taken to give as many samples from now on as it did so far.
     """
     inputs = evaluation.inputs
-    found = contrast(measured.deciding[treatment], measured.deciding[0])
-    needed = (
-        found if isinstance(found, Insufficient) else samples_to_decide(found, alpha=inputs.definition.alpha)
-    )
+    pair = measured.deciding[treatment], measured.deciding[0]
+    # Nothing is foretold before the first look, at which the sequence begins.
+    begun = sequential(*pair, alpha=inputs.definition.alpha)
+    found = begun if isinstance(begun, Insufficient) else contrast(*pair)
+    needed = found if isinstance(found, Insufficient) else _to_decide(found, subject, evaluation, adjusted)
     units = evaluation.units[treatment] + evaluation.units[0]
     if isinstance(needed, Insufficient) or isinstance(found, Insufficient):
         reason = needed.reason if isinstance(needed, Insufficient) else "there is no result"
@@ -171,6 +172,22 @@ def _still_needed_rows(
     total, minutes = float(math.ceil(units * times)), inputs.minutes_running * (times - 1.0)
     yield subject.figure("units_needed", SEQUENTIAL, total, n=units, always_valid=True)
     yield subject.figure("minutes_needed", SEQUENTIAL, minutes, n=units, always_valid=True)
+
+
+def _to_decide(
+    found: Contrast, subject: Subject, evaluation: ABTestEvaluation, adjusted: AdjustedP
+) -> ToDecide | Insufficient:
+    """Samples until the p-value is small enough whatever those do that are corrected with it."""
+    alpha, variants = evaluation.inputs.definition.alpha, evaluation.inputs.variants
+    p_value = adjusted.get((subject.metric, variants.index(subject.variant)))
+    if p_value is not None and p_value <= alpha:
+        return ToDecide(found.sample_size, 0.0)
+    families = evaluation.goals, evaluation.secondary
+    tests = next((len(ones) for ones in families if subject.metric in {one.metric for one in ones}), 1)
+    each = alpha / tests
+    # The p-value that is corrected is of the mixture for α, whatever it is compared with.
+    tuned_for = mixture_precision(each, 1.0) / mixture_precision(alpha)
+    return samples_to_decide(found, alpha=each, tuned_for=tuned_for)
 
 
 def quantile_rows(

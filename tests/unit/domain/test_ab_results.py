@@ -131,7 +131,7 @@ def test_a_winner_needs_no_more_units_and_an_undecided_goal_says_how_many() -> N
 
 
 def test_units_needed_is_what_decides_when_there_are_that_many() -> None:
-    """With as many times the sums, the interval just about excludes 0."""
+    """With as many times the sums, the p-value is just about small enough for the first of two goals."""
     small = inputs(two(seed=11, units=800, cost=0.97))
     needed = one(rows_of(small), "cost", "units_needed", "sequential")
     assert needed.point is not None
@@ -142,9 +142,34 @@ def test_units_needed_is_what_decides_when_there_are_that_many() -> None:
             small, buckets=tuple(_grown(table, factor) for table in small.buckets)
         )
         row = one(rows_of(grown), "cost", "absolute_difference", "sequential")
-        assert row.lower is not None
-        assert row.upper is not None
-        assert (row.lower > 0 or row.upper < 0) == excluded
+        assert row.p_value is not None
+        assert (row.p_value <= 0.05 / 2) == excluded
+
+
+def test_nothing_is_missing_exactly_where_the_corrected_p_decides() -> None:
+    """The naive way that fails: each goal for itself, so that one with p = .03 of four seems decided."""
+    test = definition(goals=("cost", "conversion", "requests_per_unit", "cost_per_token"))
+    seen = set()
+    for seed in range(12):
+        rows = rows_of(inputs(two(seed=seed, units=3_000, cost=0.95, conversion=0.09), defined=test))
+        for metric in (*test.goals, *test.secondary):
+            decides = one(rows, metric, "absolute_difference", "sequential")
+            needed = one(rows, metric, "units_needed", "sequential")
+            if decides.p_value is None or decides.adjusted_p_value is None or needed.point is None:
+                assert decides.insufficient == needed.insufficient
+                continue
+            assert (needed.point == needed.n) == (decides.adjusted_p_value <= 0.05)
+            seen.add((decides.p_value <= 0.05, decides.adjusted_p_value <= 0.05))
+    assert seen == {(True, True), (True, False), (False, False)}
+
+
+def test_nothing_is_foretold_before_the_first_look() -> None:
+    rows = rows_of(inputs(two(units=30)))
+    look = one(rows, "conversion", "absolute_difference", "sequential")
+    needed = one(rows, "conversion", "units_needed", "sequential")
+    assert look.insufficient is not None
+    assert "too few units so far" in look.insufficient
+    assert needed.insufficient == look.insufficient
 
 
 def _grown(table: BucketTable, factor: float) -> BucketTable:
