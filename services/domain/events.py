@@ -20,7 +20,18 @@ FEEDBACK_SCHEMA = 2
 COMPARISON_SCHEMA = 1
 
 LARGEST_AMOUNT = 1 << 48
-"""Of what is summed: so many of these still fit into 64 bits that no sum can overflow."""
+"""Of what is summed of a request, where it is counted.
+
+A sum of 64 bits takes 2¹⁵ of the largest, which nobody reaches: the gateway measures latency itself, and 2¹⁵
+times nine years (2⁴⁸ µs) do not pass; 2⁶³ billionths of a dollar are nine thousand million dollars; tokens
+have a limit of their own.
+"""
+LARGEST_TOKENS = 100_000_000
+"""Of one request and kind, whatever a provider says.
+
+A sum of 64 bits takes 46 thousand million times the largest of both kinds, and 4.6 million times what they
+cost at ten dollars a million tokens.
+"""
 
 
 class Role(IntEnum):

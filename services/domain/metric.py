@@ -23,6 +23,11 @@ Better = Literal["lower", "higher"]
 FEEDBACK = "feedback:"
 """The prefix of a source that clients report: ``feedback:<name>``."""
 FEEDBACK_SCALE = 1_000_000
+LARGEST_REPORTED = 1_000_000
+"""The largest number, either way, that clients may give as a score or a covariate.
+
+In millionths it is 10¹², and a sum of 64 bits takes 9.2 million of the largest, in each analysis bucket.
+"""
 _FEEDBACK_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
 
 

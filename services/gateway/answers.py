@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from services.domain.events import LARGEST_AMOUNT
+from services.domain.events import LARGEST_TOKENS
 from services.domain.status import OutcomeStatus, status_of_response
 from services.gateway.decoded import AnswerChoice, AnswerJson, Problem, Usage, decode_answer
 
@@ -114,7 +114,7 @@ class Reading:
 
 def _possible(tokens: int | None) -> int | None:
     """Return the nearest number that can be counted to what a provider says."""
-    return None if tokens is None else min(max(tokens, 0), LARGEST_AMOUNT)
+    return None if tokens is None else min(max(tokens, 0), LARGEST_TOKENS)
 
 
 def _cached(details: Any) -> int | None:

@@ -17,12 +17,11 @@ import msgspec
 from services.domain.configuration import CredentialConfig
 from services.domain.errors import HeadgateError
 from services.domain.events import Feedback
-from services.domain.metric import is_feedback_name
+from services.domain.metric import LARGEST_REPORTED, is_feedback_name
 from services.gateway.feedback_tokens import LONGEST_TOKEN, FeedbackToken, FeedbackTokens
 
 MAX_ITEMS = 500
 LONGEST_EVENT_ID = 128
-LARGEST_VALUE = 1e9
 MOST_PROBLEMS = 20
 """How many are told of one request."""
 _FIELDS = {"token", "name", "value", "event_id"}
@@ -159,8 +158,12 @@ def _value(item: Mapping[str, Any]) -> float:
     value = item.get("value")
     if not isinstance(value, (bool, int, float)):
         raise _Wrong("value", "must be a number, true or false")
-    if not abs(value) <= LARGEST_VALUE:
-        raise _Wrong("value", f"must be between -{LARGEST_VALUE:,.0f} and {LARGEST_VALUE:,.0f}")
+    if not abs(value) <= LARGEST_REPORTED:
+        raise _Wrong(
+            "value",
+            f"must be between -{LARGEST_REPORTED:,} and {LARGEST_REPORTED:,}; report it in a larger unit, "
+            "such as thousands",
+        )
     return value
 
 

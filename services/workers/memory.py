@@ -18,7 +18,7 @@ import numpy as np
 from services.domain.assignment import hash64
 from services.domain.bucket_table import Integers
 from services.domain.events import AssignedTo, Feedback
-from services.domain.metric import FEEDBACK_SCALE
+from services.domain.metric import FEEDBACK_SCALE, LARGEST_REPORTED
 from services.messaging.codec import DecodedRecord
 from services.storage.counting import QualityKind
 from services.workers.directory import Directory
@@ -32,7 +32,6 @@ from services.workers.unit_ledgers import LedgerKey
 
 GROUPS_KEPT = 50_000
 """Beyond this many the groups are forgotten and found anew: their lines stay what they are."""
-LARGEST_SCORE = 1e9
 
 Problem = tuple[int, str]
 """Index of an outcome or report, and why it cannot be counted."""
@@ -154,6 +153,6 @@ class Memory:
 def _feedback_problem(feedback: Feedback) -> str | None:
     if feedback.unit_hash < 0:
         return f"unit_hash {feedback.unit_hash} is not a 64-bit number"
-    if not (math.isfinite(feedback.value) and abs(feedback.value) <= LARGEST_SCORE):
-        return f"a value of {feedback.value} is no score; it must lie within ±{LARGEST_SCORE:g}"
+    if not (math.isfinite(feedback.value) and abs(feedback.value) <= LARGEST_REPORTED):
+        return f"a value of {feedback.value} is no score; it must lie within ±{LARGEST_REPORTED:,}"
     return assignment_problem(feedback.assignments)

@@ -2,8 +2,14 @@
 
 import msgspec
 
-from services.domain.events import DeadLetter
-from services.messaging.codec import decode_dead_letter, encode_batch, encode_outcome
+from services.domain.events import DeadLetter, Feedback, UnitSource
+from services.messaging.codec import (
+    decode_dead_letter,
+    encode_batch,
+    encode_feedback,
+    encode_feedback_batch,
+    encode_outcome,
+)
 from services.messaging.consumer import read_topic
 from services.messaging.topics import TopicNames
 from tests.integration.workers.gateway import an_outcome
@@ -71,3 +77,22 @@ async def test_an_impossible_propensity_is_not_evidence(world: World) -> None:
         (letter,) = await dead_letters(world, 1)
     assert "must carry no assignment" in letter.reason
     assert await world.counts(gateway.experiment_id) == {}
+
+
+async def test_a_score_that_could_overflow_a_sum_is_put_aside(world: World) -> None:
+    """Older gateways took up to 1e9. The naive way that fails: the sum wraps around and says nothing."""
+    world.start_worker()
+    async with world.gateway() as gateway:
+        assignments = an_outcome("unit", experiment_id=gateway.experiment_id).assignments
+        reports = [
+            encode_feedback(
+                Feedback(
+                    f"{value}", "revenue", value, False, 7, UnitSource.USER, "request", "chat", 0, assignments
+                )
+            )
+            for value in (1e6, 1e6 + 1, -1e9)
+        ]
+        await gateway.send_record(0, encode_feedback_batch(reports))
+        letters = await dead_letters(world, 2)
+    assert [letter.index for letter in letters] == [1, 2]
+    assert all("must lie within ±1,000,000" in letter.reason for letter in letters)

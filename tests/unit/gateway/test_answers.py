@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from services.domain.events import LARGEST_AMOUNT
+from services.domain.events import LARGEST_TOKENS
 from services.domain.status import OutcomeStatus as S
 from services.gateway.answers import Reading
 
@@ -62,13 +62,13 @@ def test_wrong_details_take_nothing_from_the_rest(details: object, cached: int |
 
 
 def test_impossible_numbers_become_the_nearest_possible_ones() -> None:
-    """What is negative, or larger than any sum can take, would be refused where it is counted."""
+    """What is negative would be refused where it is counted, and what is huge could overflow sums."""
     counted = {
         "prompt_tokens": -5,
         "completion_tokens": 10**30,
         "prompt_tokens_details": {"cached_tokens": 3},
     }
-    assert usage({"usage": counted}) == (0, 0, LARGEST_AMOUNT)
+    assert usage({"usage": counted}) == (0, 0, LARGEST_TOKENS)
 
 
 @pytest.mark.parametrize(
