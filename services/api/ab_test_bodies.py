@@ -107,7 +107,8 @@ class NewABTest(Body):
         min_length=1,
         max_length=100,
         pattern=r"^[A-Za-z0-9-]+$",
-        description="A request header with a number known of the unit before the test: it narrows intervals",
+        description="A request header with a number known of the unit before the test, within ±1,000,000: it "
+        "narrows intervals. Send it for every unit, or centre it, since a missing one counts as 0",
     )
     on_blind: OnBlind = _DEFAULT.on_blind
     lease_limit_seconds: float = _DEFAULT.lease_limit_seconds

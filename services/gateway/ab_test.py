@@ -14,6 +14,7 @@ from typing import NamedTuple
 from services.domain.assignment import BASIS_POINTS, Salted, inclusion_salt, split_salt, variant_at
 from services.domain.configuration import TestConfig
 from services.domain.events import AssignedTo, Role
+from services.domain.metric import LARGEST_REPORTED
 from services.domain.request_headers import carries_credentials
 from services.gateway.leases import Leased
 
@@ -21,7 +22,6 @@ logger = logging.getLogger(__name__)
 
 LONGEST_ATTRIBUTE = 64
 """Characters of a header's value that are kept as a segment; what differs only behind them is one segment."""
-LARGEST_COVARIATE = 1e9
 
 
 class About(NamedTuple):
@@ -72,7 +72,7 @@ class ServedTest(Leased):
         self.model_attributes = tuple(one.attribute for one in config.segments if not one.header)
         self.covariate_header = _name(config.covariate_header) if config.covariate_header else None
         self.unreadable_covariates = 0
-        """Requests whose covariate was there and no number."""
+        """Requests whose covariate was there and no number, or beyond ``LARGEST_REPORTED``."""
 
     def variant_of(self, unit_id: str) -> int | None:
         """Return the index of the unit's variant; None where it takes no part."""
@@ -119,14 +119,14 @@ def prepare(config: TestConfig | None, route_key: str) -> ServedTest | None:
 
 
 def number_of(text: bytes) -> float | None:
-    """Return the number that a header holds; None where it is none, or beyond ``LARGEST_COVARIATE``."""
+    """Return the number that a header holds; None where it is none, or beyond ``LARGEST_REPORTED``."""
     if b"_" in text:
         return None
     try:
         number = float(text)
     except ValueError:
         return None
-    return number if math.isfinite(number) and abs(number) <= LARGEST_COVARIATE else None
+    return number if math.isfinite(number) and abs(number) <= LARGEST_REPORTED else None
 
 
 def _name(header: str) -> bytes:

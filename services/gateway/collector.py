@@ -150,7 +150,9 @@ class Collector:
             figures.sample(count, code=code)
 
     def _tests(self, figures: Figures) -> None:
-        help_ = "Requests whose covariate was no number, since the route's configuration last changed."
+        help_ = (
+            "Requests whose covariate was no number within ±1,000,000, since the route was last configured."
+        )
         figures.family("headgate_covariates_unreadable_total", "counter", help_)
         for key, route in _items(self._store.view.routes):
             if route.test is not None and route.test.covariate_header is not None:

@@ -6,13 +6,12 @@ What has a value where:
 - ``latency`` and ``log_latency``: requests whose answer arrived whole (status ok). How long a failure took is
   no time to an answer, and failing fast is not being fast.
 - ``first_token``, tokens and ``cost``: requests that have them; ``total_tokens``: those with either kind.
-- ``units``: first requests, with the covariate.
+- ``units``: first requests, with the covariate; 0 where there is none.
 - ``feedback:…``: reports.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,7 +22,15 @@ from numpy.typing import NDArray
 
 from services.domain.assignment import analysis_bucket
 from services.domain.bucket_table import Integers
-from services.domain.metric import FEEDBACK, FEEDBACK_SCALE, SKETCHED, SOURCES, UNITS, Column
+from services.domain.metric import (
+    FEEDBACK,
+    FEEDBACK_SCALE,
+    LARGEST_REPORTED,
+    SKETCHED,
+    SOURCES,
+    UNITS,
+    Column,
+)
 from services.domain.status import OutcomeStatus
 from services.workers.columns import Columns
 from services.workers.lines import FIRST_ERROR, FIRST_FILTER, FIRST_REQUEST
@@ -31,7 +38,6 @@ from services.workers.observations import MISSING, Report
 from services.workers.places import Place, Places
 from services.workers.sketches import Gathered
 
-LARGEST_COVARIATE = 1e6
 AT_ONCE = 4_096
 """So many outcomes are added column by column: their rows stay in the processor's cache meanwhile."""
 NotSummed = Literal["unread_feedback", "unreadable_feedback"]
@@ -188,9 +194,10 @@ def _units(pairs: Pairs) -> Present:
 
 
 def _covariate(value: float | None) -> int:
-    if value is None or not math.isfinite(value):
+    # Gateways leave out what is larger; those of older releases took up to 1e9.
+    if value is None or not abs(value) <= LARGEST_REPORTED:
         return 0
-    return round(max(-LARGEST_COVARIATE, min(value, LARGEST_COVARIATE)) * FEEDBACK_SCALE)
+    return round(value * FEEDBACK_SCALE)
 
 
 _READERS: dict[str, Callable[[Pairs], Present]] = {

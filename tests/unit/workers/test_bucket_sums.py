@@ -64,7 +64,7 @@ def outcome(pick: Picks) -> Outcome:
         prompt_tokens=pick.one((None, *range(10))),
         cost_nanos=pick.one((None, 0, 1, 7, 999, 2**31, 2**32 + 1, 2**48)),
         attributes=pick.one(({}, {"region": "eu"}, {"region": "us"}, {"region": "mars"})),
-        covariate=pick.one((None, 1.25, -3.0, math.nan)),
+        covariate=pick.one((None, 1.25, -3.0, math.nan, 1e6, -1e9)),
         assignments=tuple(
             AssignedTo(one, pick.one((1, 2)), role, 3_000, -1 if one == CANARY else variant)
             for one in pick.some((CANARY, TEST))
@@ -162,7 +162,7 @@ class Recount:
             "cost": one.cost_nanos,
         }
         if own and not (keeps and others):
-            known = one.covariate is not None and not math.isnan(one.covariate)
+            known = one.covariate is not None and abs(one.covariate) <= 1e6
             values["units"] = round((one.covariate or 0.0) * 1e6) if known else 0
         if one.status is OutcomeStatus.OK and one.latency_us:
             values["latency"] = one.latency_us
