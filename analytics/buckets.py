@@ -50,6 +50,9 @@ MINIMUM_EVENT_BUCKETS = 5
 """Buckets in which a binary outcome, and its absence, must have been seen. Events are counted by bucket
 since twenty of one unit say no more than one."""
 
+MINIMUM_CONTRIBUTORS = 15
+"""As how many buckets of equal residuals those of a mean or ratio must say as much before it is compared."""
+
 _ROUNDING = 1e-12  # of the sums: residuals smaller than this are not variation
 
 
@@ -175,6 +178,26 @@ def too_few_events(sums: BucketSums) -> Insufficient | None:
         if (count := int(np.count_nonzero(seen))) < MINIMUM_EVENT_BUCKETS:
             return Insufficient(f"{what} in {count} analysis buckets, {MINIMUM_EVENT_BUCKETS} needed")
     return None
+
+
+def too_few_contributors(sums: BucketSums) -> Insufficient | None:
+    """Say so while what is known of how much values vary comes from a few buckets with large ones.
+
+    (Σe²)²/Σe⁴ is as how many buckets of equal residuals would say as much. Of skewed values, such as costs,
+    a variant with little traffic lacks the large ones at first: its mean is low, and its estimated variance
+    with it. With 5 % of the traffic 8–10 % of equal variants were told apart at α = .05, and at most 5 % with
+    this condition.
+    """
+    if not sums.total_n:
+        return None
+    squared = (sums.s - sums.total / sums.total_n * sums.n) ** 2
+    fourth = float(squared @ squared)
+    if fourth == 0.0 or (alike := float(squared.sum()) ** 2 / fourth) >= MINIMUM_CONTRIBUTORS:
+        return None
+    return Insufficient(
+        f"a few large values decide so far: how much values vary is known from as much as {alike:.0f} equal "
+        f"analysis buckets, {MINIMUM_CONTRIBUTORS} needed"
+    )
 
 
 def residual_variance(residuals: Floats, sums: BucketSums) -> float:

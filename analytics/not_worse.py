@@ -19,7 +19,8 @@ is the score interval (Wilson 1927; Farrington & Manning 1990, doi:10.1002/sim.4
 the information, which costs a little width and keeps the promise; see `analytics.sequential`.
 
 The sequence is an approximation and needs something to approximate with: at least 30 non-empty buckets and
-errors in at least 5 of them, in each variant (`analytics.buckets.bucketed_rate`).
+errors in at least 5 of them, in each variant (`analytics.buckets.bucketed_rate`). It does not wait for 30
+degrees of freedom, as other sequences do: it is there for few, busy units, and keeps its promise with them.
 """
 
 import math

@@ -15,8 +15,9 @@ The intervals [l, u] of treatment and control are put together without assuming 
 
 c is Student's t with Welch's degrees of freedom for a fixed horizon, or the boundary of the confidence
 sequence for results that are looked at always. The sequence begins when the replicates of both variants
-weigh as much as 21 of equal size: with 5 % of the traffic, and looks from the tenth replicate on, up to 12 %
-of equal variants were told apart at α = .05, and at most 5 % so. Related: Deng, Knoblich & Lu 2018,
+weigh as much as 21 of equal size, and when 20 values lie beyond the quantile in each variant: with 5 % of the
+traffic, and looks from the tenth replicate on, up to 12 % of equal variants were told apart at α = .05, with
+the first condition alone up to 10 %, with both at most 5 %. Related: Deng, Knoblich & Lu 2018,
 arXiv:1803.06336.
 """
 
@@ -43,6 +44,9 @@ MINIMUM_REPLICATES = 10
 
 MINIMUM_SEQUENTIAL_DEGREES = 20
 """Degrees of freedom that each variant must have before it is looked at again and again."""
+
+MINIMUM_BEYOND = 20
+"""Values beyond the quantile, on its rarer side, that each variant must have before that."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -150,7 +154,8 @@ def quantile_difference(
     if isinstance(found, Insufficient):
         return found
     if method is Method.SEQUENTIAL:
-        of_treatment, of_control = _begun(of_treatment), _begun(of_control)
+        of_treatment = _begun(of_treatment, treatment.n, level)
+        of_control = _begun(of_control, control.n, level)
         reach = boundary(found.sample_size, alpha)
     else:
         reach = -float(stdtrit(found.degrees, alpha / 2.0))
@@ -196,8 +201,15 @@ def _fraction_below(sketch: ReplicatedSketch, level: float) -> Estimate | Insuff
     return bucketed_mean(BucketSums.of(values, below))
 
 
-def _begun(fraction: Estimate | Insufficient) -> Estimate | Insufficient:
-    if isinstance(fraction, Insufficient) or fraction.degrees >= MINIMUM_SEQUENTIAL_DEGREES:
+def _begun(fraction: Estimate | Insufficient, n: int, level: float) -> Estimate | Insufficient:
+    if isinstance(fraction, Insufficient):
+        return fraction
+    if (beyond := min(level, 1.0 - level) * n) < MINIMUM_BEYOND:
+        return Insufficient(
+            f"of {n} values {math.floor(beyond)} lie beyond the quantile at {level:g}; "
+            f"a confidence sequence begins at {MINIMUM_BEYOND}"
+        )
+    if fraction.degrees >= MINIMUM_SEQUENTIAL_DEGREES:
         return fraction
     return Insufficient(
         f"the replicates weigh as much as {fraction.degrees + 1.0:.1f} of equal size; "

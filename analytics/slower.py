@@ -15,9 +15,8 @@ import math
 from dataclasses import dataclass
 
 from analytics.buckets import BucketSums, bucketed_mean, too_few_buckets
-from analytics.estimates import contrast
 from analytics.results import Insufficient
-from analytics.sequential import TUNED_FOR, log_one_sided_p, one_sided_boundary
+from analytics.sequential import TUNED_FOR, begun_contrast, log_one_sided_p, one_sided_boundary
 
 MINIMUM_BUCKETS = 30
 
@@ -65,12 +64,13 @@ def cluster_robust_slower(
         tuned_for: N*, the requests of both at which the limit is tightest.
 
     Returns:
-        The limit, or `Insufficient` with fewer than 30 non-empty buckets in either variant.
+        The limit, or `Insufficient` with fewer than 30 non-empty buckets, or fewer than 30 degrees of
+        freedom, in either variant.
     """
     for name, sums in (("treatment", treatment), ("control", control)):
         if (few := too_few_buckets(sums, MINIMUM_BUCKETS)) is not None:
             return Insufficient(f"{name}: {few.reason}")
-    found = contrast(bucketed_mean(treatment), bucketed_mean(control))
+    found = begun_contrast(bucketed_mean(treatment), bucketed_mean(control))
     if isinstance(found, Insufficient):
         return found
     n, error = found.sample_size, found.standard_error

@@ -15,10 +15,9 @@ import numpy as np
 from analytics.buckets import too_few_buckets
 from analytics.columns import Columns
 from analytics.eprocess import PathMemory
-from analytics.estimates import contrast
 from analytics.evidence import Evidence, rollback_evidence
 from analytics.results import Insufficient
-from analytics.sequential import log_one_sided_p, one_sided_boundary
+from analytics.sequential import begun_contrast, log_one_sided_p, one_sided_boundary
 from analytics.slower import MINIMUM_BUCKETS
 from services.domain.ab_findings import Measured
 from services.domain.ab_inputs import ABTestInputs
@@ -134,7 +133,7 @@ def _robust_verdict(
         few = sums if isinstance(sums, Insufficient) else too_few_buckets(sums.sums, MINIMUM_BUCKETS)
         if few is not None:
             return Verdict(metric.key, "no_data", f"{metric.key} of {variant}: {few.reason}", variant=variant)
-    found = contrast(measured.comparable[treatment], measured.comparable[0])
+    found = begun_contrast(measured.comparable[treatment], measured.comparable[0])
     if isinstance(found, Insufficient):
         reason = f"{metric.key} of {variant}: {found.reason}"
         return Verdict(metric.key, "no_data", reason, variant=variant)

@@ -101,11 +101,11 @@ def hold_on_stale_evidence(situation: TestSituation) -> Judgement | None:
 
 
 def hold_while_in_doubt(situation: TestSituation) -> Judgement | None:
-    """Do not promote while a guardrail looks worse, though not provably so."""
+    """Do not promote while a guardrail looks worse, though not provably so, or cannot say anything yet."""
     if situation.winner is None:
         return None
     for verdict in situation.guardrails:
-        if verdict.verdict == "inconclusive" and verdict.variant == situation.winner.variant:
+        if verdict.verdict in ("inconclusive", "no_data") and verdict.variant == situation.winner.variant:
             return Hold("hold_while_in_doubt", verdict.sentence)
     return None
 

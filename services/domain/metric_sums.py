@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analytics.betting import Floats
-from analytics.buckets import BucketSums, bucketed_mean, too_few_events
+from analytics.buckets import BucketSums, bucketed_mean, too_few_contributors, too_few_events
 from analytics.cuped import adjusted_mean, adjustment
 from analytics.estimates import Estimate
 from analytics.results import Insufficient
@@ -99,10 +99,14 @@ def estimate(sums: MetricSums | Insufficient) -> Estimate | Insufficient:
 def comparable(
     metric: Metric, sums: MetricSums | BucketSums | Insufficient, found: Estimate | Insufficient
 ) -> Estimate | Insufficient:
-    """Return the estimate if it bears a comparison: a normal approximation knows little of three events."""
-    if metric.kind != "proportion" or isinstance(sums, Insufficient):
+    """Return the estimate if it bears a comparison.
+
+    A normal approximation knows little of three events, or of a mean that three large values decide.
+    """
+    if isinstance(sums, Insufficient) or isinstance(found, Insufficient):
         return found
-    return too_few_events(sums.sums if isinstance(sums, MetricSums) else sums) or found
+    too_few = too_few_events if metric.kind == "proportion" else too_few_contributors
+    return too_few(sums.sums if isinstance(sums, MetricSums) else sums) or found
 
 
 def adjusted_estimates(

@@ -90,9 +90,12 @@ def test_too_little_is_no_answer(control: ReplicatedSketch) -> None:
     assert isinstance(result, Insufficient)
     assert "3 of 32 replicates" in result.reason
     rare = replicated(heavy_users(np.random.default_rng(4), 60))
-    result = quantile_difference(control, rare, 0.9999)
+    result = quantile_difference(control, rare, 0.9999, method=Method.FIXED_HORIZON)
     assert isinstance(result, Insufficient)
     assert "too few to limit" in result.reason
+    result = quantile_difference(control, rare, 0.9999)
+    assert isinstance(result, Insufficient)
+    assert "values 2 lie beyond the quantile at 0.9999; a confidence sequence begins at 20" in result.reason
     nothing = ReplicatedSketch.from_rows([], [], [])
     assert isinstance(quantile_difference(nothing, nothing, 0.5), Insufficient)
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from analytics.buckets import bucketed_rate
 from analytics.comparison import Method, fixed_horizon
+from analytics.estimates import Effect, Estimate
 from analytics.results import Insufficient
 from analytics.sequential import (
     boundary,
@@ -79,6 +80,38 @@ def test_the_boundary_is_lowest_where_it_is_tuned() -> None:
 
 def test_far_out_the_logarithm_remains() -> None:
     assert -math.inf < log_one_sided_p(1e4, 1e6, 0.05) < -1e6
+
+
+ESTIMATES = st.builds(
+    Estimate,
+    mean=st.floats(0.01, 10.0) | st.floats(-10.0, -0.01),
+    variance=st.floats(1e-6, 1.0),
+    sample_size=st.floats(100.0, 1e6),
+    degrees=st.floats(30.0, 1e4),
+)
+
+
+@given(treatment=ESTIMATES, control=ESTIMATES, alpha=ALPHAS)
+def test_a_relative_interval_holds_the_ratios_that_are_not_rejected(
+    treatment: Estimate, control: Estimate, alpha: float
+) -> None:
+    """By the definition; and it excludes "no effect" exactly when the absolute one does."""
+    absolute = done(sequential(treatment, control, alpha=alpha))
+    relative = sequential(treatment, control, alpha=alpha, effect=Effect.RELATIVE)
+    reach = boundary(absolute.sample_size, alpha)
+    if isinstance(relative, Insufficient):
+        assert abs(control.mean) <= reach * control.standard_error
+        return
+    assert relative.point == pytest.approx((treatment.mean - control.mean) / abs(control.mean))
+    assert relative.log_p_value == absolute.log_p_value
+    assert relative.lower <= relative.point <= relative.upper
+    for limit in (relative.lower, relative.upper):
+        ratio = 1.0 + math.copysign(1.0, control.mean) * limit
+        distance = (treatment.mean - ratio * control.mean) ** 2
+        error = reach**2 * (treatment.variance + ratio**2 * control.variance)
+        assert distance == pytest.approx(error, rel=1e-6, abs=1e-9)
+    if abs(absolute.point) != pytest.approx(reach * math.sqrt(treatment.variance + control.variance)):
+        assert relative.significant == absolute.significant
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.5])

@@ -23,7 +23,7 @@ def test_a_table_of_what_is_claimed_and_what_holds() -> None:
     result = run("--only", ONE)
     assert result.exit_code == 0, result.output
     assert f"1/1  {ONE}" in result.stderr
-    for said in ("rollback, never re-armed", "× limit ≤ 1.6", "yes", "2 of 2 claims hold"):
+    for said in ("rollback, never re-armed", "× limit ≤ 1.6", "yes", "3 of 3 claims hold"):
         assert said in result.stdout
 
 

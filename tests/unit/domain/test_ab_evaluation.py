@@ -15,11 +15,12 @@ from services.domain.ab_evaluation import ABTestEvaluation, _p_text, _seen, eval
 from services.domain.ab_findings import Finding
 from services.domain.ab_inputs import ABTestInputs, ab_inputs_from
 from services.domain.ab_test import TestGuardrail, WeightedVariant
+from services.domain.bucket_table import BucketTable
 from services.domain.counts import Count, CountTable
 from services.domain.memory import Memory
-from services.domain.metric import BUILT_IN
+from services.domain.metric import BUILT_IN, Metric
 from services.domain.policy import Act, Hold, Verdict
-from tests.unit.domain.sums import START, Variant, definition, inputs, two
+from tests.unit.domain.sums import METRICS, START, Variant, definition, inputs, two
 
 PROMOTING = definition(on_winner="promote")
 
@@ -102,6 +103,44 @@ def test_errors_of_any_treatment_roll_back() -> None:
     # One guardrail of two treatments: each has half of the error budget.
     assert verdict(evaluation, "error_rate", "c").figures["threshold"] == pytest.approx(200)
     assert evaluation.figures["e_value"] >= 200
+
+
+def test_a_guardrail_that_has_nothing_to_say_yet_keeps_a_winner_from_being_promoted() -> None:
+    """Of failures per request a control without any says nothing: they do not vary."""
+    failures = Metric(key="failures", source="error", kind="ratio", denominator="requests")
+    test = definition(
+        goals=("cost",),
+        guardrails=(TestGuardrail("failures", margin=0.05),),
+        metrics=(*METRICS, failures),
+        on_winner="promote",
+    )
+    random = np.random.default_rng(8)
+    variants = [Variant(random, 1_500, error=0.0), Variant(random, 1_500, error=0.4, cost=0.7)]
+    evaluation = evaluate_test(inputs(variants, defined=test))
+    assert verdict(evaluation, "cost").verdict == "pass"
+    assert verdict(evaluation, "failures").verdict == "no_data"
+    assert held(evaluation) == "hold_while_in_doubt"
+    assert isinstance(evaluation.judgement, Hold)
+    assert "no two samples differ" in evaluation.judgement.reason
+
+
+def test_a_guardrail_waits_until_its_variances_are_known() -> None:
+    """Eighty units fill as many buckets, but one bucket weighs more than the others together."""
+    test = definition(goals=("cost",), guardrails=(TestGuardrail("conversion"),))
+    random = np.random.default_rng(9)
+    crowd = inputs([Variant(random, 80, conversion=0.5), Variant(random, 80, conversion=0.3)], defined=test)
+    heavy = [with_a_heavy_bucket(table) for table in crowd.buckets]
+    evaluation = evaluate_test(msgspec.structs.replace(crowd, buckets=tuple(heavy)))
+    found = verdict(evaluation, "conversion")
+    assert found.verdict == "no_data"
+    assert "too few units so far" in found.sentence
+
+
+def with_a_heavy_bucket(table: BucketTable) -> BucketTable:
+    """All of a bucket's sums a hundredfold."""
+    sums = table.sums.copy()
+    sums[..., table.n("units").nonzero()[0][0]] *= 100
+    return BucketTable(table.columns, sums)
 
 
 def test_a_guardrail_on_any_metric_is_tested_over_all_requests() -> None:

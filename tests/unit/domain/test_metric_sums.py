@@ -13,7 +13,7 @@ from services.domain.assignment import ANALYSIS_BUCKETS
 from services.domain.bucket_table import BucketTable
 from services.domain.errors import InvalidDefinition
 from services.domain.metric import BUILT_IN, Metric, check_metric, columns_for
-from services.domain.metric_sums import MetricSums, adjusted_estimates, estimate, metric_sums
+from services.domain.metric_sums import MetricSums, adjusted_estimates, comparable, estimate, metric_sums
 from tests.unit.domain.sums import CONVERSION, COST_PER_TOKEN, REQUESTS_PER_UNIT, two
 
 
@@ -100,6 +100,18 @@ def test_a_treatment_that_fails_some_users_always_fails_more_per_success() -> No
     compared = fixed_horizon(fails(0.1), fails(0.0), alpha=0.01)
     assert isinstance(compared, Comparison)
     assert compared.lower > 0.05
+
+
+def test_a_mean_that_a_few_large_values_decide_bears_no_comparison_yet() -> None:
+    """Forty users pay a cent or so, and one of them a dollar."""
+    metric = BUILT_IN["cost"]
+    alike = [10_000_000 + 100_000 * (number % 7) for number in range(40)]
+    for values, bears in ((alike, True), ([*alike[1:], 1_000_000_000], False)):
+        sums = of(metric, table(metric, cost=([1] * 40, values)))
+        found = comparable(metric, sums, estimate(sums))
+        assert isinstance(found, Estimate) is bears
+    assert isinstance(found, Insufficient)
+    assert "from as much as 1 equal analysis buckets" in found.reason
 
 
 def test_a_ratio_to_a_negative_sum_is_none() -> None:
