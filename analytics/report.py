@@ -2,7 +2,8 @@
 
 Nothing here reads a database. Every argument is a frame with the columns of the table or view it is named
 after (docs/tables.md), of one experiment and phase; `headgate report` makes them, as does
-`pandas.read_sql`. `analytics.plots` draws what comes out.
+`pandas.read_sql`. Each phase is a result of its own: of several at once they raise ValueError.
+`analytics.plots` draws what comes out.
 """
 
 import numpy as np
@@ -45,7 +46,8 @@ def results(
         The identifying columns, the numbers as floats, and `clear`: whether the interval leaves out 0.
         Where a number is missing, `insufficient` says why, and `clear` is False.
     """
-    rows = experiment_results[experiment_results["statistic"] == statistic]
+    rows = _of_one_phase(experiment_results)
+    rows = rows[rows["statistic"] == statistic]
     if method is not None:
         rows = rows[rows["method"] == method]
     if segment is not None:
@@ -90,7 +92,7 @@ def course(
     Returns:
         Columns recorded_at (increasing), point, lower, upper, level, n, always_valid, occasion.
     """
-    history = experiment_results_history
+    history = _of_one_phase(experiment_results_history)
     wanted = {"metric": metric, "variant": variant, "statistic": statistic, "method": method, "segment": ""}
     kept = history[(history[list(wanted)] == pd.Series(wanted)).all(axis=1)]
     columns = ["recorded_at", "point", "lower", "upper", "level", "n", "always_valid", "occasion"]
@@ -110,7 +112,8 @@ def bucket_sums(
             column it divides by, or "requests".
         segment: '' being everything.
     """
-    rows = metric_buckets[(metric_buckets["variant_key"] == variant) & (metric_buckets["segment"] == segment)]
+    rows = _of_one_phase(metric_buckets)
+    rows = rows[(rows["variant_key"] == variant) & (rows["segment"] == segment)]
     sums = _column(rows, column)
     if per == "request":
         return sums
@@ -251,7 +254,7 @@ def error_rates(canary_health_by_minute: pd.DataFrame, *, window_minutes: int = 
         Columns minute, control, treatment: errors by requests over the window that ends with the minute;
         NaN where nothing was counted.
     """
-    frame = canary_health_by_minute
+    frame = _of_one_phase(canary_health_by_minute)
     counted = frame.pivot_table(
         index="minute", columns="role", values=["errors", "requests"], aggfunc="sum", fill_value=0
     )
@@ -277,7 +280,8 @@ def distribution(sketches: pd.DataFrame, *, source: str = "latency") -> pd.DataF
         Columns variant_key, seconds (increasing, within 1 %), level: the fraction of values up to there.
         Nothing for a variant without values.
     """
-    rows = sketches[(sketches["source"] == source) & (sketches["segment"] == "")]
+    rows = _of_one_phase(sketches)
+    rows = rows[(rows["source"] == source) & (rows["segment"] == "")]
     parts = []
     for variant, of_variant in rows.groupby("variant_key"):
         sketch = Sketch.from_rows(of_variant["cell"].to_numpy(), of_variant["count"].to_numpy())
@@ -305,14 +309,29 @@ def sample_ratio_mismatch(experiment_results: pd.DataFrame) -> float | None:
 
     Of an experiment that is flagged no other result should be believed.
     """
-    p_values = experiment_results.loc[experiment_results["statistic"] == "sample_ratio", "p_value"]
+    rows = _of_one_phase(experiment_results)
+    p_values = rows.loc[rows["statistic"] == "sample_ratio", "p_value"]
     lowest = p_values.astype(np.float64).min()
     return float(lowest) if lowest <= 1.0 / THRESHOLD else None
 
 
 def _compared(rows: pd.DataFrame) -> pd.DataFrame:
     """Only what was counted while both variants were served: the rest compares nothing."""
+    rows = _of_one_phase(rows)
     return rows[rows["treatment_share_bp"].between(1, BASIS_POINTS - 1)]
+
+
+def _of_one_phase(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame. Raises ValueError where it has several phases."""
+    if "phase" not in frame:
+        return frame
+    phases = sorted(frame["phase"].dropna().unique().tolist())
+    if len(phases) > 1:
+        raise ValueError(
+            f"the frame has the phases {', '.join(map(str, phases))}, each of which is a result of its own; "
+            f'choose one, as in frame[frame["phase"] == {phases[-1]}]'
+        )
+    return frame
 
 
 def _first_errors(rows: pd.DataFrame) -> list[TickCounts]:

@@ -28,6 +28,9 @@ REPLAYS_ROLE = (
 @click.option(
     "--format", "formats", default="csv,parquet", show_default=True, help="csv, parquet, or both by comma."
 )
+@click.option(
+    "--phase", type=click.IntRange(min=1), help="Sum up and draw this phase; by default the newest."
+)
 @click.option("--figures", is_flag=True, help="Draw figures as well, as PNG and SVG.")
 @click.option("--exposures", is_flag=True, help="Also write a row for each exposed unit.")
 @click.option("--segments", is_flag=True, help="Also write the bucket sums of every segment.")
@@ -38,6 +41,7 @@ def report(
     database_url: str | None,
     out: str | None,
     formats: str,
+    phase: int | None,
     figures: bool,
     exposures: bool,
     segments: bool,
@@ -69,7 +73,7 @@ def report(
     directory = _made(Path(out))
     with _understood(settings):
         frames = asyncio.run(read(settings, experiment, exposures=exposures, segments=segments))
-    click.echo(write(frames, directory, formats=wanted, figures=figures))
+    click.echo(write(frames, directory, formats=wanted, figures=figures, phase=phase))
 
 
 @click.command()

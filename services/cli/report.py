@@ -16,6 +16,7 @@ from analytics import plots, report
 from analytics.results import Insufficient
 from services.cli import frames
 from services.domain.canary import CanaryDefinition, CanaryPlan, SequentialPolicy
+from services.domain.errors import NotFound
 from services.domain.metric import BUILT_IN, Metric
 from services.storage import contract
 from services.storage.session import create_engine
@@ -42,21 +43,42 @@ async def read(settings: DatabaseSettings, key: str, *, exposures: bool, segment
     return {name: frames.frame_of(rows) for name, rows in found.items()}
 
 
-def write(by_name: Frames, out: Path, *, formats: frozenset[str], figures: bool) -> str:
-    """Write frames and figures into a directory that there is, and return a summary."""
+def write(
+    by_name: Frames, out: Path, *, formats: frozenset[str], figures: bool, phase: int | None = None
+) -> str:
+    """Write frames and figures into a directory that there is, and return a summary.
+
+    The frames have every phase; summary and figures are of the newest, unless another one is asked for.
+    """
     written = frames.write(by_name, out, formats)
-    lines = summary(by_name)
+    shown = by_name if phase is None else of_phase(by_name, phase)
+    lines = summary(shown)
     if figures:
-        drawn = draw(by_name)
+        drawn = draw(shown)
         written += _save(drawn, out)
         lines += _not_drawn(drawn)
     return "\n".join([*lines, f"{len(written)} files in {out}"])
 
 
+def of_phase(by_name: Frames, phase: int) -> Frames:
+    """Return what belongs to a phase, or to none. Raises NotFound where there is no such phase."""
+    phases = by_name["experiment_phases"]["phase"].tolist()
+    if phase not in phases:
+        there_are = ", ".join(map(str, phases)) or "none, since it never started"
+        raise NotFound(f"there is no phase {phase} of this experiment; its phases: {there_are}")
+    of_all = ("experiments", "experiment_phases")
+    return {
+        name: frame
+        if name in of_all or "phase" not in frame
+        else frame[frame["phase"].isna() | (frame["phase"] == phase)]
+        for name, frame in by_name.items()
+    }
+
+
 def summary(by_name: Frames) -> list[str]:
     """Say in a few lines what was tested, whether the data are sound, and what came out."""
     experiment = by_name["experiments"].iloc[0]
-    lines = [_headline(experiment)]
+    lines = [_headline(experiment), *_phase_shown(by_name)]
     lines += [_variant(row) for _, row in _present(by_name["variant_totals"]).iterrows()]
     results = _present(by_name["experiment_results"])
     mismatch = report.sample_ratio_mismatch(results)
@@ -198,6 +220,15 @@ def _headline(experiment: pd.Series) -> str:
         f"{experiment['key']}: {experiment['kind']} on {experiment['route_key']}, {experiment['status']}"
         f"{ended}, phase {experiment['phase']}"
     )
+
+
+def _phase_shown(by_name: Frames) -> list[str]:
+    """Which phase it is about, where there is a choice."""
+    phases = by_name["experiment_phases"]["phase"].tolist()
+    shown = _present(by_name["variant_totals"])
+    if len(phases) < 2 or shown.empty:
+        return []
+    return [f"of phase {shown['phase'].iloc[0]} of {len(phases)}; --phase shows another"]
 
 
 def _variant(row: pd.Series) -> str:

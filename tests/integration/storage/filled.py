@@ -183,7 +183,8 @@ def _write_results(connection: sa.Connection, traffic: Traffic) -> None:
     for hour in range(1, test.HOURS + 1):
         as_of = test.STARTED_AT + timedelta(hours=hour)
         inputs = test.inputs(traffic, until=60 * hour)
-        rows = _named(as_of, result_rows(evaluate_test(inputs)))
+        of_tiers = segment_rows(inputs, test.segments(traffic, until=60 * hour))
+        rows = _named(as_of, [*result_rows(evaluate_test(inputs)), *of_tiers])
         kept = {"recorded_at": as_of, "occasion": "hour", "decision_id": None}
         connection.execute(sa.insert(experiment_results_history), [{**row, **kept} for row in rows])
     evaluation = evaluate_test(inputs)

@@ -1,5 +1,7 @@
 """Frames of the contract in, tidy frames out."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -321,3 +323,31 @@ def test_problems_are_what_does_harm() -> None:
         columns=["kind", "n", "out_of", "fraction"],
     )
     assert report.problems(quality)["kind"].tolist() == ["lost_records", "missing"]
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        report.results,
+        report.absolute_only,
+        report.means,
+        report.sample_ratio_mismatch,
+        report.error_rates,
+        report.canary_difference,
+        report.distribution,
+        lambda frame: report.course(frame, metric="cost", variant="new"),
+        lambda frame: report.bucket_sums(frame, "cost", "new"),
+        lambda frame: report.recomputed(frame, "cost", treatment="new", control="old"),
+        lambda frame: report.canary_evidence(frame, planned_minutes=60),
+    ],
+)
+def test_phases_are_not_read_as_one(read: Callable[[pd.DataFrame], object]) -> None:
+    frame = pd.DataFrame({"phase": [2, 1, 2]})
+    with pytest.raises(ValueError, match="has the phases 1, 2, each of which") as refused:
+        read(frame)
+    assert str(refused.value).endswith('choose one, as in frame[frame["phase"] == 2]')
+
+
+def test_one_phase_is_read_and_rows_without_one_are_no_phase() -> None:
+    frame = rows({"phase": 2}, {"phase": None, "metric": "tokens"})
+    assert report.results(frame)["metric"].tolist() == ["cost", "tokens"]

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from analytics.report import canary_evidence
 from analytics.results import Insufficient
 from services.cli import report
+from services.domain.errors import NotFound
 from tests.unit.analytics.test_report import canary, rows
 
 MOMENT = pd.Timestamp("2026-11-16 10:00", tz="UTC")
@@ -28,6 +29,7 @@ def frames(*changes: dict[str, object]) -> report.Frames:
               "phase": 1, "control": "old", "definition": "{}"}]
         ),
         "experiment_variants": pd.DataFrame({"variant_key": ["old", "new"]}),
+        "experiment_phases": pd.DataFrame({"phase": [1]}),
         "variant_totals": pd.DataFrame(),
         "data_quality": pd.DataFrame({"kind": [], "n": [], "fraction": []}),
         "decision_log": pd.DataFrame(),
@@ -88,6 +90,22 @@ def test_nothing_is_called_clear_where_units_did_not_arrive_as_assigned() -> Non
     said = report.summary(frames({}, ratio))
     assert any(line.startswith("data: the units did not arrive in the proportions") for line in said)
     assert "  cost, new: -10.0% [-20.0%, -5.0%]" in said
+
+
+def test_a_phase_is_chosen_for_what_is_shown_but_all_are_written() -> None:
+    both = dict(frames({"phase": 1}, {"phase": 2, "point": 0.5, "lower": 0.4, "upper": 0.6}))
+    totals = {"role": "control", "requests": 9, "error_rate": 0.0, "mean_latency_seconds": 1.0}
+    both["variant_totals"] = pd.DataFrame(
+        [{**totals, "phase": phase, "variant_key": "old", "units": 10 * phase} for phase in (1, 2)]
+    )
+    both["experiment_phases"] = pd.DataFrame({"phase": [1, 2]})
+    newest, first = report.summary(both), report.summary(report.of_phase(both, 1))
+    assert "of phase 2 of 2; --phase shows another" in newest
+    assert "  cost, new: +50.0% [+40.0%, +60.0%] clear" in newest
+    assert "of phase 1 of 2; --phase shows another" in first
+    assert "  cost, new: -10.0% [-20.0%, -5.0%] clear" in first
+    with pytest.raises(NotFound, match="there is no phase 3 of this experiment; its phases: 1, 2"):
+        report.of_phase(both, 3)
 
 
 CANARY = {
