@@ -27,9 +27,9 @@ METHOD = "ab_test/3"
 """Changes whenever the same sums could lead to another decision.
 
 ``ab_test/1`` compared shares from the first event on, left out what a ratio had no denominator for, and read
-scores of what another metric took for a yes or no as that. ``ab_test/2`` kept a fifth of a guardrail's capital
-in reserve instead of an eighth, compared means that a few large values decided, let guardrails decide before
-their variances were known, and promoted while one had nothing to say. Their decisions may come out
+scores of what another metric took for a yes or no as that. ``ab_test/2`` kept a fifth of a guardrail's
+capital in reserve instead of an eighth, compared means that a few large values decided, let guardrails decide
+before their variances were known, and promoted while one had nothing to say. Their decisions may come out
 differently now.
 """
 

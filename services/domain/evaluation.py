@@ -30,8 +30,8 @@ from services.domain.watch_policy import RULES
 METHOD = "canary/3"
 """Changes whenever the same counts could lead to another decision.
 
-``canary/1`` knew no sums by analysis bucket. ``canary/2`` kept a fifth of the capital in reserve instead of an
-eighth, and called a canary slower before the variances of its buckets were known.
+``canary/1`` knew no sums by analysis bucket. ``canary/2`` kept a fifth of the capital in reserve instead of
+an eighth, and called a canary slower before the variances of its buckets were known.
 """
 
 
