@@ -139,6 +139,7 @@ class Product:
             "HEADGATE_API_GATEWAY_URL": self.addresses.gateway,
             "HEADGATE_API_GATEWAY_KEY": f"file:{self.health_key_path}",
             "HEADGATE_GATEWAY_PORT": str(self.addresses.gateway_port),
+            "HEADGATE_GATEWAY_FEEDBACK_KEY": f"file:{self.feedback_key_path}",
             "HEADGATE_GATEWAY_STATE_DIR": str(self.place / "gateway"),
             "HEADGATE_PROVIDER_PORT": str(self.addresses.provider_port),
             "HEADGATE_ROUTING_METRICS_PORT": str(self.addresses.routing_metrics_port),
@@ -151,7 +152,18 @@ class Product:
         """The file with the key that the api sends health checks with."""
         return self.place / "health-check-key"
 
+    @property
+    def feedback_key_path(self) -> Path:
+        """The file with the key that feedback tokens are signed with, so that they outlive the gateway."""
+        return self.place / "feedback-key"
+
+    def keep_feedback_key(self) -> None:
+        """Make the key of feedback tokens, unless an earlier run has."""
+        if not self.feedback_key_path.exists():
+            _write_secret(self.feedback_key_path, secrets.token_hex(32))
+
     async def _start(self) -> None:
+        self.keep_feedback_key()
         migrate = self._process("migrate")
         await asyncio.to_thread(migrate.run_to_end, 60.0)
         names = [
@@ -172,8 +184,7 @@ class Product:
     async def _create_health_key(self) -> None:
         async with ControlApi(self.addresses.api, self.admin_key) as api:
             key = await create_key(api, "health checks", scopes=["force_variant"])
-        self.health_key_path.touch(mode=0o600)
-        self.health_key_path.write_text(f"{key}\n")
+        _write_secret(self.health_key_path, key)
 
     def _process(self, name: str) -> ManagedProcess:
         command, _, number = name.partition("-")
@@ -187,6 +198,12 @@ class Product:
             log_path=self.place / f"{name}.log",
             env=environment,
         )
+
+
+def _write_secret(path: Path, secret: str) -> None:
+    """Write what its owner only may read."""
+    path.touch(mode=0o600)
+    path.write_text(f"{secret}\n")
 
 
 async def _keep_running(stack: Stack, say: Say) -> None:
