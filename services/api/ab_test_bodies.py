@@ -9,7 +9,7 @@ import msgspec
 from pydantic import AfterValidator, ConfigDict, Field
 
 from services.api.schemas import Body, Key, VerbBody, distinct
-from services.domain.ab_test import ABTestDefinition, OnWinner, TestGuardrail
+from services.domain.ab_test import MAX_SEGMENTS, MAX_VARIANTS, ABTestDefinition, OnWinner, TestGuardrail
 from services.domain.assignment import BASIS_POINTS
 from services.domain.configuration import OnBlind
 from services.domain.metric import Metric
@@ -78,7 +78,7 @@ class NewABTest(Body):
     key: Key
     route: str
     kind: Literal["ab_test"]
-    variants: Annotated[list[WeightedVariantBody], Field(max_length=50)] = Field(
+    variants: Annotated[list[WeightedVariantBody], Field(max_length=MAX_VARIANTS)] = Field(
         description="Two or more; the first is the control, and must be the route's stable variant"
     )
     goals: _Keys = Field(description="Keys of the metrics the test is about; GET /v1/metrics lists them")
@@ -101,7 +101,7 @@ class NewABTest(Body):
         default=_DEFAULT.on_winner,
         description="`promote` a treatment that won by itself, or `hold` and say so",
     )
-    segments: Annotated[list[SegmentBody], Field(max_length=20)] = Field(default=[])
+    segments: Annotated[list[SegmentBody], Field(max_length=MAX_SEGMENTS)] = Field(default=[])
     covariate_header: str | None = Field(
         default=None,
         min_length=1,
@@ -147,7 +147,7 @@ class SplitBody(VerbBody):
             }
         }
     )
-    variants: Annotated[list[WeightedVariantBody], Field(max_length=50)] | None = Field(
+    variants: Annotated[list[WeightedVariantBody], Field(max_length=MAX_VARIANTS)] | None = Field(
         default=None, description="All variants of the test with their new weights; as they were when absent"
     )
     traffic_share: float | None = Field(
