@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from analytics.information import promotion_limit
 from analytics.results import Insufficient
-from services.api.planning import OVER_THE_LIMIT, duration
+from services.api.planning import PROMOTION_OVER_THE_LIMIT, duration
 from services.api.result_views import StillNeeded
 from services.domain.canary import SequentialPolicy
 from services.domain.experiment import Experiment
@@ -34,7 +34,7 @@ def outlook(
     limit = promotion_limit(rate, rate, share, alpha=policy.alpha_promote / 2, margin=policy.margin_promote)
     if isinstance(limit, Insufficient):
         return _not_known(treatment, units, limit.reason)
-    needed = math.ceil(OVER_THE_LIMIT * limit.requests)
+    needed = math.ceil(PROMOTION_OVER_THE_LIMIT * limit.requests)
     missing = max(needed - units, 0)
     per_minute = _sum(last_hour, "units") / max(minutes, 1.0)
     takes = missing / per_minute if per_minute else None
@@ -56,7 +56,7 @@ def _sentence(margin: float, share: float, missing: int, minutes: float | None) 
         "; no new units came within the hour" if minutes is None else f", some {duration(minutes)} from now"
     )
     return (
-        f"if it is as good as the control, that it is not worse by {margin:.1%} shows on average after "
+        f"if it is as good as the control, that it is not worse by {margin:.1%} shows on average within "
         f"{missing:,} more units of both, at {share:.0%} of traffic{when}"
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 
 from services.api.planning import Traffic, duration, measures_cost, no_prices
 from services.domain.ab_test import ABTestDefinition
-from services.domain.canary import CanaryDefinition, SequentialPolicy
+from services.domain.canary import CanaryDefinition, Guardrail, SequentialPolicy
 from services.domain.policy import point_name
 from services.storage.route_traffic import RouteTraffic
 
@@ -25,7 +25,7 @@ def canary_would(definition: CanaryDefinition, control: str) -> Iterator[str]:
         "at each step, while no guardrail fails or is in doubt"
     )
     if isinstance(policy, SequentialPolicy):
-        guards = ", ".join(guard.metric for guard in policy.guardrails)
+        guards = ", ".join(map(_guarded, policy.guardrails))
         alarms = f"at most {policy.alpha_rollback:.1%} false alarms"
         yield f"roll back as soon as {guards} is shown to be worse ({alarms})"
         yield f"promote when it is shown to be not worse by {policy.margin_promote:.1%}"
@@ -46,6 +46,12 @@ def canary_would(definition: CanaryDefinition, control: str) -> Iterator[str]:
         yield f"{at_the_end} if by then nothing is counted"
     if definition.mode == "observe":
         yield OBSERVES
+
+
+def _guarded(guardrail: Guardrail) -> str:
+    if not guardrail.margin or guardrail.metric == "latency":
+        return guardrail.metric
+    return f"{guardrail.metric} (by more than {100 * guardrail.margin:g}%)"
 
 
 def ab_test_would(definition: ABTestDefinition) -> Iterator[str]:
