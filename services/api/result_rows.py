@@ -32,6 +32,7 @@ NOT_WORSE = "e_value_not_worse"
 """What the promotion of a canary waits for; it has half of the budget, beside a test on all requests."""
 SAMPLE_RATIO = "sample_ratio"
 STILL_NEEDED = ("units_needed", "minutes_needed")
+CORRECTED: frozenset[MetricRole] = frozenset({"goal", "secondary"})
 DIFFERENCES = ("absolute_difference", "relative_difference")
 MISMATCH_P = 0.001
 """At or below it, the units' parts are not what they were assigned."""
@@ -176,7 +177,7 @@ def _comparison(reading: Reading, row: ResultRow) -> ComparisonResult:
         level=row.level,
         p_value=row.p_value,
         adjusted_p_value=row.adjusted_p_value,
-        significant=is_significant(row, _alpha(reading, row)),
+        significant=is_significant(row, _alpha(reading, row), reading.role(row.metric)),
         better=metric.better if metric else None,
         n=row.n,
         may_be_peeked_at=row.always_valid,
@@ -186,11 +187,17 @@ def _comparison(reading: Reading, row: ResultRow) -> ComparisonResult:
     )
 
 
-def is_significant(row: ResultRow, alpha: float) -> bool | None:
-    """Say whether the row alone speaks against "no difference"; None where it is no such statement."""
-    p_value = row.p_value if row.adjusted_p_value is None else row.adjusted_p_value
-    if p_value is not None:
-        return p_value <= alpha
+def is_significant(row: ResultRow, alpha: float, role: MetricRole) -> bool | None:
+    """Say whether the row speaks against "no difference"; None where it is no such statement.
+
+    Goals are read together, and secondary metrics are: of theirs only a corrected p-value says so.
+    """
+    if row.adjusted_p_value is not None:
+        return row.adjusted_p_value <= alpha
+    if role in CORRECTED:
+        return None
+    if row.p_value is not None:
+        return row.p_value <= alpha
     if row.statistic not in DIFFERENCES or row.lower is None or row.upper is None:
         return None
     return not row.lower <= 0.0 <= row.upper

@@ -48,8 +48,10 @@ class VariantResult(BaseModel):
 class ComparisonResult(BaseModel):
     """A treatment beside the control, by one method.
 
-    ``significant`` compares ``adjusted_p_value`` with 1 − ``level``, or else ``p_value``, or else asks
-    whether the interval leaves out 0. What may not be peeked at means something only from ``readable_from``.
+    ``significant`` compares ``adjusted_p_value`` with 1 − ``level``. Goals and secondary metrics have one in
+    every test, corrected for all that were planned; what has none is null. Of other metrics ``p_value``
+    is compared, or else the interval asked whether it leaves out 0. What may not be peeked at means something
+    only from ``readable_from``.
     """
 
     metric: str

@@ -15,6 +15,7 @@ from analytics.power import ToDecide, samples_to_decide
 from analytics.results import Insufficient
 from analytics.sequential import boundary, mixture_precision, sequential
 from analytics.two_sided import log_uniform_mixture, two_sided_evidence
+from services.domain.ab_corrections import corrected_rows
 from services.domain.ab_evaluation import ABTestEvaluation
 from services.domain.ab_findings import Measured, quantiles
 from services.domain.ab_guardrails import has_exact_test
@@ -51,7 +52,7 @@ def result_rows(evaluation: ABTestEvaluation) -> list[ResultRow]:
         rows += mean_rows(measured, evaluation.inputs)
         for treatment in evaluation.inputs.treatments:
             rows += _difference_rows(measured, treatment, evaluation, adjusted)
-    return rows
+    return corrected_rows(rows, evaluation.inputs)
 
 
 def mean_rows(measured: Measured, inputs: ABTestInputs) -> Iterator[ResultRow]:

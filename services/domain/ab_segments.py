@@ -12,6 +12,7 @@ from analytics.corrections import benjamini_hochberg
 from analytics.estimates import Effect
 from analytics.results import Insufficient
 from analytics.sequential import boundary, sequential
+from services.domain.ab_corrections import alike
 from services.domain.ab_findings import Measured, measure
 from services.domain.ab_inputs import ABTestInputs
 from services.domain.ab_results import quantile_rows
@@ -42,12 +43,14 @@ def corrected(rows: list[ResultRow]) -> list[ResultRow]:
     tests = [row for row in rows if row.statistic == "absolute_difference"]
     known = [row.p_value for row in tests if row.p_value is not None]
     adjusted = iter(benjamini_hochberg(known, planned=len(tests)))
-    return [
-        msgspec.structs.replace(row, adjusted_p_value=next(adjusted))
-        if row.statistic == "absolute_difference" and row.p_value is not None
-        else row
-        for row in rows
-    ]
+    return alike(
+        [
+            msgspec.structs.replace(row, adjusted_p_value=next(adjusted))
+            if row.statistic == "absolute_difference" and row.p_value is not None
+            else row
+            for row in rows
+        ]
+    )
 
 
 def rows_of_segment(inputs: ABTestInputs, segment: Segment) -> Iterator[ResultRow]:

@@ -18,7 +18,7 @@ _RESULTS = {
     "experiment_id": _EXPERIMENT_ID,
     "experiment": "The experiment's key.",
     "phase": _PHASE,
-    "metric": "The metric's key; 'units' for what is said of the units themselves, such as sample_ratio.",
+    "metric": "The metric's key; empty for sample_ratio, which is said of the units themselves.",
     "segment": "Empty for all units; attribute=value for a part of them.",
     "statistic": (
         "What the row says. Of one variant: mean, quantile, sample_ratio (its part of all units). Of two: "
@@ -38,8 +38,10 @@ _RESULTS = {
     "upper": "The upper limit of its interval.",
     "p_value": "The p-value of no difference at all, of this row alone.",
     "adjusted_p_value": (
-        "Corrected for everything that is tested beside it (Holm over goals, Benjamini-Hochberg over "
-        "secondary metrics and over segments): the one to compare with alpha, on the row that decides."
+        "p_value corrected for everything that is tested beside it by the same method (Holm over goals, "
+        "Benjamini-Hochberg over secondary metrics and over segments): the one to compare with alpha. The "
+        "verdict is that of the sequential absolute_difference, with _cuped where there is such a row; the "
+        "relative_difference asks the same and has the same. NULL for what is not corrected."
     ),
     "n": "How many observations it rests on.",
     "always_valid": (

@@ -109,5 +109,5 @@ def test_what_was_summed_for_shares_of_feedback_keeps_its_meaning(empty_database
     migrate.upgrade(empty_database_url)
     renamed = ["units", "yes:feedback:a", "feedback:b", "units_with:feedback:c", "yes:feedback:d"]
     assert execute(empty_database_url, found)[0][0].split(" ") == renamed
-    migrate.downgrade(empty_database_url, "-1")
+    migrate.downgrade(empty_database_url, "2026_11_23_15")
     assert execute(empty_database_url, found)[0][0].split(" ") == columns

@@ -15,6 +15,7 @@ from services.api.result_rows import (
     still_needed,
     variant_results,
 )
+from services.api.result_views import MetricRole
 from services.domain.ab_test import ABTestDefinition, WeightedVariant
 from services.domain.canary import CanaryDefinition
 from services.domain.experiment import Experiment
@@ -107,15 +108,31 @@ def test_of_the_past_only_what_the_rows_say_is_known() -> None:
     ],
 )
 def test_significance(changes: dict[str, Any], significant: bool | None) -> None:
-    assert is_significant(row("absolute_difference", **changes), 0.05) is significant
+    assert is_significant(row("absolute_difference", **changes), 0.05, "shown") is significant
+
+
+@pytest.mark.parametrize("role", ["goal", "secondary"])
+@pytest.mark.parametrize(
+    ("changes", "significant"),
+    [
+        ({"p_value": 0.04}, None),
+        ({"p_value": 0.01, "adjusted_p_value": 0.04}, True),
+        ({"p_value": 0.04, "adjusted_p_value": 0.08, "lower": 0.01, "upper": 0.2}, False),
+        ({"lower": 0.01, "upper": 0.2, "method": "bayesian"}, None),
+    ],
+)
+def test_what_is_read_together_is_significant_by_a_corrected_p_or_not_at_all(
+    changes: dict[str, Any], significant: bool | None, role: MetricRole
+) -> None:
+    assert is_significant(row("absolute_difference", **changes), 0.05, role) is significant
 
 
 def test_a_chance_is_no_test() -> None:
-    assert is_significant(row("chance_to_beat_control", point=0.99), 0.05) is None
+    assert is_significant(row("chance_to_beat_control", point=0.99), 0.05, "shown") is None
 
 
 def test_what_may_not_be_peeked_at_says_from_when_on_it_can_be_read() -> None:
-    fixed = row("absolute_difference", method="fixed_horizon", always_valid=False, level=0.95, p_value=0.01)
+    fixed = row("absolute_difference", method="fixed_horizon", always_valid=False, adjusted_p_value=0.01)
     (found,) = comparisons(reading(fixed))
 
     assert not found.may_be_peeked_at

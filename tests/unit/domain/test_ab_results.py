@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from analytics.corrections import benjamini_hochberg
+from analytics.corrections import benjamini_hochberg, holm
 from services.domain.ab_evaluation import evaluate_test
 from services.domain.ab_inputs import ABTestInputs
 from services.domain.ab_results import result_rows
@@ -185,11 +185,44 @@ def test_with_a_covariate_both_results_are_there_and_the_corrected_p_is_the_deci
     rows = rows_of(inputs(two(), defined=test))
     plain = one(rows, "requests_per_unit", "absolute_difference", "sequential")
     after = one(rows, "requests_per_unit", "absolute_difference", "sequential_cuped")
-    assert plain.adjusted_p_value is None
+    assert plain.adjusted_p_value == plain.p_value
     assert after.adjusted_p_value == after.p_value
     cost = one(rows, "cost", "absolute_difference", "sequential")
     assert cost.adjusted_p_value is None
     assert not [row for row in rows if row.metric == "cost" and row.method.endswith("cuped")]
+
+
+def test_every_test_of_a_goal_or_secondary_metric_is_corrected_for_all_that_were_planned() -> None:
+    """The naive way that fails: only the deciding row is, and of the others one in twenty is significant."""
+    goals = ("cost", "conversion", "requests_per_unit", "cost_per_token")
+    test = definition(goals=goals, secondary=("latency_mean", "error_rate"), guardrails=())
+    rows = rows_of(inputs(two(cost=0.95, conversion=0.22), defined=test))
+    for statistic in ("absolute_difference", "relative_difference"):
+        once = {
+            row.metric: row for row in rows if (row.statistic, row.method) == (statistic, "fixed_horizon")
+        }
+        for metrics, correct in ((goals, holm), (test.secondary, benjamini_hochberg)):
+            known = [one for metric in metrics if (one := once[metric]).p_value is not None]
+            assert len(known) < len(metrics) or metrics is not goals
+            expected = correct([row.p_value or 0.0 for row in known], planned=len(metrics))
+            assert tuple(row.adjusted_p_value for row in known) == expected
+    tested = [row for row in rows if row.metric in (*goals, *test.secondary) and row.p_value is not None]
+    assert all(row.adjusted_p_value is not None for row in tested if row.comparison_to)
+    assert all(row.adjusted_p_value is None for row in rows if row.metric == "content_filter_rate")
+
+
+def test_the_relative_difference_has_the_corrected_p_of_the_absolute_one() -> None:
+    rows = [*rows_of(RICH), *segment_rows(RICH, segments(7))]
+    pairs = 0
+    for relative in rows:
+        if (relative.statistic, relative.method) == ("relative_difference", "sequential"):
+            absolute = one(
+                rows, relative.metric, "absolute_difference", "sequential", segment=relative.segment
+            )
+            if relative.insufficient is None:
+                assert relative.adjusted_p_value == absolute.adjusted_p_value
+                pairs += relative.adjusted_p_value is not None
+    assert pairs >= 6
 
 
 def test_the_parts_of_the_units_are_shown_with_one_p_value() -> None:
