@@ -53,7 +53,7 @@ class Report:
         lines = [
             f"decision    {decision.decision_id}",
             f"experiment  {self.experiment}, phase {decision.phase}",
-            f"decided     {decision.action} at {decision.decided_at:%Y-%m-%d %H:%M:%S} by {decision.actor}",
+            f"decided     {decision.action} at {decision.decided_at:%Y-%m-%dT%H:%M:%SZ} by {decision.actor}",
             f"because     {decision.reason}",
             f"method      {decision.method}",
             "",

@@ -87,7 +87,7 @@ def summary(by_name: Frames) -> list[str]:
     lines += [_difference(row, believed=mismatch is None) for _, row in differences.iterrows()]
     for unit, rows in _in_units(by_name).items():
         lines += [_difference(row, unit, believed=mismatch is None) for _, row in rows.iterrows()]
-    lines += [f"{row.decided_at:%Y-%m-%d %H:%M} {row.action}: {row.reason}"
+    lines += [f"{row.decided_at:%Y-%m-%dT%H:%MZ} {row.action}: {row.reason}"
               for row in by_name["decision_log"].itertuples()]  # fmt: skip
     return lines
 

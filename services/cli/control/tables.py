@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def percent(share: float | None) -> str:
 
 
 def moment(value: str | None) -> str:
-    """Return an instant to the second, in UTC as everywhere."""
+    """Return an instant to the second, in UTC as everywhere, as the api takes it."""
     if value is None:
         return "–"
-    return datetime.fromisoformat(value).strftime("%Y-%m-%d %H:%M:%S")
+    return datetime.fromisoformat(value).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -38,7 +38,17 @@ def concise(kind: str, body: Mapping[str, Any]) -> Definition:
     """Return a definition as one would write it: without what is as it would be anyway."""
     model = _validated(kind, body)
     named = {name: getattr(model, name) for name in _FIRST if name in type(model).model_fields}
-    return _ordered(named | model.model_dump(exclude_defaults=True))
+    return _ordered(named | _with_metrics(model, model.model_dump(exclude_defaults=True)))
+
+
+def _with_metrics(model: BaseModel, short: Definition) -> Definition:
+    """Name the metric of every guardrail: a margin alone does not say of what."""
+    if "guardrails" in short:
+        pairs = zip(model.guardrails, short["guardrails"], strict=True)  # type: ignore[attr-defined]
+        return short | {"guardrails": [{"metric": one.metric, **written} for one, written in pairs]}
+    if "policy" in short:
+        return short | {"policy": _with_metrics(model.policy, short["policy"])}  # type: ignore[attr-defined]
+    return short
 
 
 def defined_by(kind: str, view: Mapping[str, Any]) -> Definition:

@@ -248,6 +248,6 @@ def test_health_ends_as_the_checks_do(server: Scripted, healthy: bool, exit_code
     server.will_say(200, {"healthy": healthy, "sentence": "as it is", "items": [run_]})
     result = run(server, "health", "x")
     assert result.exit_code == exit_code
-    assert "Checked new in slot green at 2026-11-20 12:00:00" in result.stdout
+    assert "Checked new in slot green at 2026-11-20T12:00:00Z" in result.stdout
     assert ("expected status 200, came 503" in result.stdout) is not healthy
     assert server.asked[0][:2] == ("POST", "/v1/experiments/x/health")

@@ -121,6 +121,16 @@ def test_concise_says_the_same_as_whole(kind: str, example: Any) -> None:
     assert next(iter(short)) == "key"
 
 
+def test_a_guardrail_is_written_with_its_metric() -> None:
+    guardrails = [{"margin": 0.05}, {"metric": "latency", "margin": 0.1}]
+    expected = [{"metric": "error_rate", "margin": 0.05}, {"metric": "latency", "margin": 0.1}]
+    of_test = {"key": "x", "route": "r", "kind": "ab_test", "variants": [], "goals": ["cost"]}
+    assert concise("experiment", of_test | {"guardrails": guardrails})["guardrails"] == expected
+    policy = {"type": "sequential", "guardrails": guardrails}
+    of_canary = {"key": "x", "route": "r", "kind": "canary", "treatment": "t", "policy": policy}
+    assert concise("experiment", of_canary)["policy"]["guardrails"] == expected
+
+
 def test_weights_left_out_are_equal_shares() -> None:
     test = {"key": "t", "route": "r", "kind": "ab_test", "goals": ["cost"]}
     silent = whole("experiment", {**test, "variants": [{"key": "a"}, {"key": "b"}]})

@@ -63,7 +63,7 @@ def test_each_method_says_once_how_it_may_be_read() -> None:
     rows = [compared(method="bayesian"), compared(method="fixed_horizon"), compared(), compared("tokens")]
     assert {heading: len(of_one) for heading, of_one in by_method(rows).items()} == {
         "Comparisons beside old, sequential: may be looked at at any time": 2,
-        "Comparisons beside old, fixed horizon: to be looked at once, from 2026-11-23 19:18:42": 1,
+        "Comparisons beside old, fixed horizon: to be looked at once, from 2026-11-23T19:18:42Z": 1,
         "Comparisons beside old, bayesian: to be looked at once": 1,
     }
 
