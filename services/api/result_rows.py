@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
+
 from services.api.planning import duration
 from services.api.result_views import (
     ComparisonResult,
@@ -34,6 +36,7 @@ SAMPLE_RATIO = "sample_ratio"
 STILL_NEEDED = ("units_needed", "minutes_needed")
 CORRECTED: frozenset[MetricRole] = frozenset({"goal", "secondary"})
 DIFFERENCES = ("absolute_difference", "relative_difference")
+_MINUTE = "%Y-%m-%d %H:%M %Z"
 MISMATCH_P = 0.001
 """At or below it, the units' parts are not what they were assigned."""
 
@@ -46,6 +49,8 @@ class Reading:
     phase: Phase | None
     rows: Sequence[ResultRow]
     totals: Mapping[int, VariantTotals] | None
+    as_of: datetime | None = None
+    """Up to when the rows hold what was counted."""
 
     @property
     def variant_keys(self) -> tuple[str, ...]:
@@ -81,6 +86,23 @@ class Reading:
         if self.phase is None or not isinstance(definition, ABTestDefinition):
             return None
         return self.phase.started_at + timedelta(minutes=definition.planned_duration_minutes)
+
+    @property
+    def cut_short(self) -> str:
+        """A sentence where the phase ended before its planned end, so that nothing may be looked at once."""
+        end, planned = None if self.phase is None else self.phase.ended_at, self.planned_end
+        if end is None or planned is None or end >= planned:
+            return ""
+        return (
+            f"the phase ended on {end:{_MINUTE}}, before its planned end on {planned:{_MINUTE}}: "
+            "this was for a sample that was never completed, and is not to be read"
+        )
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the rows have the sample that was planned, where one was."""
+        planned = self.planned_end
+        return planned is None or (self.as_of is not None and self.as_of >= planned)
 
 
 def _guardrails(definition: Definition) -> frozenset[str]:
@@ -163,7 +185,11 @@ def comparisons(reading: Reading) -> list[ComparisonResult]:
 
 
 def _comparison(reading: Reading, row: ResultRow) -> ComparisonResult:
-    metric = reading.metric(row.metric)
+    is_of_the_end, metric = row.method.startswith(FIXED_HORIZON), reading.metric(row.metric)
+    if is_of_the_end and reading.cut_short and row.insufficient is None:
+        row = _withheld(row, reading.cut_short)
+    may_be_read = reading.is_complete or not is_of_the_end
+    significant = is_significant(row, _alpha(reading, row), reading.role(row.metric))
     return ComparisonResult(
         metric=row.metric,
         role=reading.role(row.metric),
@@ -177,13 +203,25 @@ def _comparison(reading: Reading, row: ResultRow) -> ComparisonResult:
         level=row.level,
         p_value=row.p_value,
         adjusted_p_value=row.adjusted_p_value,
-        significant=is_significant(row, _alpha(reading, row), reading.role(row.metric)),
+        significant=significant if may_be_read else None,
         better=metric.better if metric else None,
         n=row.n,
         may_be_peeked_at=row.always_valid,
-        readable_from=reading.planned_end if row.method.startswith(FIXED_HORIZON) else None,
+        readable_from=reading.planned_end if is_of_the_end and not reading.cut_short else None,
         exploratory=row.exploratory,
         insufficient=row.insufficient,
+    )
+
+
+def _withheld(row: ResultRow, reason: str) -> ResultRow:
+    return msgspec.structs.replace(
+        row,
+        point=None,
+        lower=None,
+        upper=None,
+        p_value=None,
+        adjusted_p_value=None,
+        insufficient=reason,
     )
 
 

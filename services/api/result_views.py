@@ -50,8 +50,9 @@ class ComparisonResult(BaseModel):
 
     ``significant`` compares ``adjusted_p_value`` with 1 − ``level``. Goals and secondary metrics have one in
     every test, corrected for all that were planned; what has none is null. Of other metrics ``p_value``
-    is compared, or else the interval asked whether it leaves out 0. What may not be peeked at means something
-    only from ``readable_from``.
+    is compared, or else the interval asked whether it leaves out 0. A ``fixed_horizon`` comparison means
+    something only from ``readable_from`` and is not ``significant`` before; where the phase ended earlier, it
+    has no number, and ``insufficient`` says so.
     """
 
     metric: str

@@ -49,6 +49,7 @@ async def read_results(connection: AsyncConnection, key: str, asked: Asked) -> R
         phase=phase,
         rows=found.rows if found else (),
         totals=await _totals(connection, experiment, number, asked),
+        as_of=found.as_of if found else None,
     )
     return ResultsView(
         experiment=experiment.key,

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import sqlalchemy as sa
@@ -173,6 +174,34 @@ async def test_results_of_a_phase_that_is_over(tested: Client, engine: AsyncEngi
     assert [one["point"] for one in past["comparisons"]] == [0.1]
     assert missing.status == 422
     assert [error["field"] for error in missing.body["errors"]] == ["phase"]
+
+
+async def test_what_is_looked_at_once_is_read_after_the_planned_end_and_only_where_it_was_reached(
+    tested: Client, engine: AsyncEngine
+) -> None:
+    test = await running(tested, engine)
+    (_, _, always, _) = rows()
+    once = msgspec.structs.replace(always, method="fixed_horizon", always_valid=False)
+    began = sa.text("UPDATE experiment_phases SET started_at = now() - interval '5 weeks'")
+
+    async def seen() -> Any:
+        (found,) = (await tested.get(RESULTS)).body["comparisons"]
+        return found
+
+    async with engine.begin() as connection:
+        await evaluated(connection, test, [once])
+    early = await seen()
+    async with engine.begin() as connection:
+        await connection.execute(began)
+    due = await seen()
+    assert (early["significant"], due["significant"]) == (None, True)
+    assert early["readable_from"] > due["readable_from"]
+    async with engine.begin() as connection:
+        await connection.execute(sa.text("UPDATE experiment_phases SET started_at = now()"))
+    assert (await tested.post("/v1/experiments/test/stop")).status == 200
+    stopped = await seen()
+    assert (stopped["significant"], stopped["point"], stopped["readable_from"]) == (None, None, None)
+    assert "a sample that was never completed" in stopped["insufficient"]
 
 
 async def test_what_was_seen_at_a_time(tested: Client, engine: AsyncEngine) -> None:

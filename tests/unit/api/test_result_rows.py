@@ -131,13 +131,53 @@ def test_a_chance_is_no_test() -> None:
     assert is_significant(row("chance_to_beat_control", point=0.99), 0.05, "shown") is None
 
 
-def test_what_may_not_be_peeked_at_says_from_when_on_it_can_be_read() -> None:
-    fixed = row("absolute_difference", method="fixed_horizon", always_valid=False, adjusted_p_value=0.01)
-    (found,) = comparisons(reading(fixed))
+FIXED = row(
+    "absolute_difference",
+    method="fixed_horizon",
+    always_valid=False,
+    point=0.1,
+    lower=0.02,
+    upper=0.18,
+    p_value=0.005,
+    adjusted_p_value=0.01,
+    n=100,
+)
+END = STARTED + timedelta(minutes=60)
+
+
+@pytest.mark.parametrize(
+    ("as_of", "significant"), [(END - timedelta(seconds=1), None), (END, True), (None, None)]
+)
+def test_what_may_not_be_peeked_at_says_nothing_before_it_can_be_read(
+    as_of: datetime | None, significant: bool | None
+) -> None:
+    (found,) = comparisons(replace(reading(FIXED), as_of=as_of))
 
     assert not found.may_be_peeked_at
-    assert found.readable_from == STARTED + timedelta(minutes=60)
-    assert (found.significant, found.better) == (True, "higher")
+    assert found.readable_from == END
+    assert (found.significant, found.better, found.point) == (significant, "higher", 0.1)
+
+
+def test_a_sample_that_was_never_completed_is_not_read() -> None:
+    """The naive way that fails: what was stopped after ten minutes is to be looked at once, in an hour."""
+    always = row("absolute_difference", point=0.1, adjusted_p_value=0.01)
+    stopped = Phase(1, None, STARTED, STARTED + timedelta(minutes=10))
+    given = replace(reading(FIXED, always), phase=stopped, as_of=END + timedelta(hours=1))
+    once, peeked = comparisons(given)
+
+    assert (once.significant, once.readable_from, once.n) == (None, None, 100)
+    assert (once.point, once.lower, once.upper, once.p_value, once.adjusted_p_value) == (None,) * 5
+    assert once.insufficient == (
+        "the phase ended on 2026-11-20 12:10 UTC, before its planned end on 2026-11-20 13:00 UTC: "
+        "this was for a sample that was never completed, and is not to be read"
+    )
+    assert (peeked.significant, peeked.insufficient) == (True, None)
+
+
+def test_a_sample_that_was_completed_is_read_after_the_end_too() -> None:
+    ended = Phase(1, None, STARTED, END)
+    (found,) = comparisons(replace(reading(FIXED), phase=ended, as_of=END + timedelta(hours=1)))
+    assert (found.significant, found.readable_from, found.insufficient) == (True, END, None)
 
 
 def test_roles() -> None:
