@@ -1,4 +1,7 @@
-"""Traffic: an open-loop generator that asks at a steady rate whatever the answers do, and remembers each."""
+"""Traffic: a generator that asks at a steady rate whatever the answers do, and remembers each.
+
+Only where nearly everything is left unanswered for long does it ask less, instead of burying a slow machine.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,8 @@ class Answer:
 class Traffic:
     """Requests to one route of a gateway at ``requests_per_second``, until ``stop`` is called.
 
-    ``units`` yields the unit of each request.
+    ``units`` yields the unit of each request. What falls due while ``most_under_way`` are not answered yet is
+    never sent.
     """
 
     gateway_url: str
@@ -44,6 +48,8 @@ class Traffic:
     answers: list[Answer] = field(default_factory=list)
     unanswered: int = 0
     on_answer: Callable[[Answer], None] | None = None
+    most_under_way: int = 1_000
+    _under_way: int = 0
     _stopping: bool = False
 
     def stop(self) -> None:
@@ -62,7 +68,8 @@ class Traffic:
             sent = 0
             while not self._stopping and (now := time.monotonic()) < start + at_most_seconds:
                 due = int((now - start) * self.requests_per_second) + 1
-                for _ in range(due - sent):
+                for _ in range(min(due - sent, self.most_under_way - self._under_way)):
+                    self._under_way += 1
                     requests.create_task(self._ask(session, next(self.units)))
                 sent = max(sent, due)
                 await asyncio.sleep(max(0.0, start + sent / self.requests_per_second - time.monotonic()))
@@ -78,6 +85,8 @@ class Traffic:
         except (aiohttp.ClientError, TimeoutError):
             self.unanswered += 1
             return
+        finally:
+            self._under_way -= 1
         answer = Answer(
             sent_at=sent_at,
             finished_at=time.monotonic(),

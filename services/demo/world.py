@@ -27,7 +27,7 @@ class World:
     units: int = 0
 
 
-async def until(condition: Callable[[], bool], what: str, within_seconds: float = 30.0) -> None:
+async def until(condition: Callable[[], bool], what: str, within_seconds: float = 60.0) -> None:
     """Return once the condition holds; HeadgateError when it does not in time."""
     deadline = asyncio.get_running_loop().time() + within_seconds
     while not condition():
