@@ -6,14 +6,24 @@ Rules that belong to the domain (steps that rise, a control that differs) are ch
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from services.domain.errors import InvalidDefinition
 
 Value = TypeVar("Value")
+UNKNOWN_FIELD = "unknown_field"
 LARGEST_NUMBER = 1_000_000_000
 MAX_VARIANT_PART_BYTES = 150_000
 """Of a variant's prompt and of its parameters: all variants of a route must fit into one Kafka record."""
@@ -75,6 +85,34 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
     _numbers = field_validator("*")(_moderate)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _name_the_fields_there_are(cls, data: Any, check: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return check(data)
+        except ValidationError as error:
+            found = error.errors(include_url=False)
+            if not any(_is_unknown_field(one) for one in found):
+                raise
+            fields = ", ".join(cls.model_fields)
+            raise ValidationError.from_exception_data(
+                error.title, [_with_fields(one, fields) for one in found]
+            ) from None
+
+
+def _is_unknown_field(error: ErrorDetails) -> bool:
+    return error["type"] == "extra_forbidden" and len(error["loc"]) == 1
+
+
+def _with_fields(error: ErrorDetails, fields: str) -> InitErrorDetails:
+    """The same error; that of an unknown field says which there are, as one of a nested body may already."""
+    kind: str | PydanticCustomError = error["type"]
+    context = error.get("ctx", {})
+    if _is_unknown_field(error) or kind == UNKNOWN_FIELD:
+        known = {"fields": context.get("fields", fields)}
+        kind = PydanticCustomError(UNKNOWN_FIELD, "unknown field; there are {fields}", known)
+    return InitErrorDetails(type=kind, loc=error["loc"], input=error["input"], ctx=context)
 
 
 class Replacement(Body):

@@ -43,7 +43,12 @@ def errors(body: Any) -> list[tuple[str, str]]:
         (CANARY | {"plan": {"step_minimum_units": 1.5}}, "plan.step_minimum_units", "must be a whole number"),
         (CANARY | {"on_blind": "x"}, "on_blind", "must be 'control' or 'hold'"),
         (CANARY | {"lease_limit_seconds": float("nan")}, "lease_limit_seconds", "neither infinite nor NaN"),
-        (CANARY | {"goals": []}, "goals", "unknown field"),
+        (
+            CANARY | {"goals": []},
+            "goals",
+            "unknown field; there are key, route, kind, treatment, plan, policy",
+        ),
+        (CANARY | {"policy": {"alpha": 1}}, "policy.alpha", "unknown field; there are type, alpha_rollback"),
         (TEST | {"goals": ["a", "a"]}, "goals", "names the same thing twice"),
         (TEST | {"goals": [str(n) for n in range(21)]}, "goals", "must have at most 20 items"),
         (TEST | {"covariate_header": ""}, "covariate_header", "must not be empty"),
@@ -56,6 +61,26 @@ def test_a_mistake_is_a_sentence_about_a_field(body: Any, field: str, message: s
     found = dict(errors(body))
     assert message in found[field]
     assert not any("Input should" in said for said in found.values())
+
+
+def test_an_unknown_field_hides_no_other_mistake() -> None:
+    policy = {"alpha": 1, "guardrails": [{"margn": 0.1, "metric": 5}], "alpha_promote": "x"}
+    body = CANARY | {
+        "key": "A B",
+        "lease_limit_seconds": 1e12,
+        "on_blind": "x",
+        "goals": [],
+        "policy": policy,
+    }
+    found = dict(errors(body))
+    assert found["policy.guardrails[0].margn"] == "unknown field; there are metric, margin"
+    assert found["policy.alpha"].startswith("unknown field; there are type, alpha_rollback")
+    assert found["goals"].startswith("unknown field; there are key, route, kind, treatment")
+    assert found["policy.guardrails[0].metric"].startswith("must be 'error_rate'")
+    assert found["policy.alpha_promote"] == "must be a number"
+    assert found["on_blind"] == "must be 'control' or 'hold'"
+    assert found["key"].startswith("must be of a-z")
+    assert found["lease_limit_seconds"].startswith("must be between -1,000,000,000 and")
 
 
 def test_json_that_is_not_called_json_was_not_read() -> None:
