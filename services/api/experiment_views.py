@@ -18,6 +18,7 @@ from services.domain.assignment import BASIS_POINTS
 from services.domain.decision import Decision
 from services.domain.experiment import Conclusion, Experiment, ExperimentKind, ExperimentStatus, Stage
 from services.domain.restraint import Freeze
+from services.storage.audit import Noted
 
 
 class WaitingFor(BaseModel):
@@ -83,13 +84,13 @@ class ExperimentView(Resource):
         experiment: Experiment,
         allocation: Allocation,
         waiting_for: WaitingFor | None,
-        concluded_by: Decision | None,
+        concluded_by: Decision | Noted | None,
         freezes: Iterable[Freeze],
     ) -> ExperimentView:
         """Return what callers see of an experiment; ``allocation`` is its route's."""
         promoted = None
         if experiment.conclusion == "promoted":
-            named = None if concluded_by is None else concluded_by.variant_key
+            named = concluded_by.variant_key if isinstance(concluded_by, Decision) else None
             promoted = named or experiment.treatments[0]
         shares = _shares(experiment, allocation, promoted)
         control, *treatments = (
@@ -117,8 +118,11 @@ class ExperimentView(Resource):
 _STANDING = ExperimentView.model_fields.keys() & Experiment.__dataclass_fields__.keys() - {"definition"}
 
 
-def _because(decision: Decision | None) -> str | None:
-    return None if decision is None else f"{decision.reason} (decided by {decision.actor})"
+def _because(concluded_by: Decision | Noted | None) -> str | None:
+    if concluded_by is None:
+        return None
+    did = "decided" if isinstance(concluded_by, Decision) else "stopped"
+    return f"{concluded_by.reason} ({did} by {concluded_by.actor})"
 
 
 def _shares(experiment: Experiment, allocation: Allocation, promoted: str | None) -> list[float]:

@@ -11,7 +11,8 @@ from services.api.experiment_views import ExperimentView, WaitingFor
 from services.domain.decision import Decision
 from services.domain.experiment import Experiment
 from services.domain.shadow import ShadowDefinition
-from services.storage import decisions, evaluations, freezes, health_checks, routes
+from services.storage import audit, decisions, evaluations, freezes, health_checks, routes
+from services.storage.audit import Noted
 from services.storage.evaluations import StoredEvaluation
 
 
@@ -24,8 +25,10 @@ async def view_experiment(connection: AsyncConnection, experiment: Experiment) -
     return ExperimentView.of(experiment, route.allocation, awaited, concluded_by, frozen)
 
 
-async def _concluded_by(connection: AsyncConnection, experiment: Experiment) -> Decision | None:
-    """Return the decision that ended the experiment, where one did."""
+async def _concluded_by(connection: AsyncConnection, experiment: Experiment) -> Decision | Noted | None:
+    """Return the decision that ended the experiment, or who stopped it without one, which the audit knows."""
+    if experiment.conclusion == "inconclusive":
+        return await audit.newest(connection, f"experiment/{experiment.key}", "stop")
     if experiment.conclusion not in ("promoted", "rolled_back"):
         return None
     ending = "promote" if experiment.conclusion == "promoted" else "rollback"

@@ -42,6 +42,14 @@ def _json(state: Mapping[str, Any] | None) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
+class Noted:
+    """Who did something, and the reason that was given."""
+
+    actor: str
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Sought:
     """Which changes are sought: all that fulfil what is not None. ``since`` is included, ``until`` is not."""
 
@@ -50,6 +58,18 @@ class Sought:
     action: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+
+
+async def newest(connection: AsyncConnection, subject: str, action: str) -> Noted | None:
+    """Return who did this to the subject last, and why; None where nobody did."""
+    query = (
+        sa.select(audit.c.actor, audit.c.reason)
+        .where(audit.c.subject == subject, audit.c.action == action)
+        .order_by(audit.c.audit_id.desc())
+        .limit(1)
+    )
+    row = (await connection.execute(query)).one_or_none()
+    return None if row is None else Noted(row.actor, row.reason)
 
 
 async def page(connection: AsyncConnection, asked: Page, sought: Sought = Sought()) -> Listed[dict[str, Any]]:

@@ -49,5 +49,6 @@ audit = sa.Table(
     sa.Column("before", pg.JSONB),
     sa.Column("after", pg.JSONB),
     sa.Column("reason", sa.Text),
+    sa.Index("ix_audit_subject", "subject", "audit_id"),
     comment="Every change: who, what, before, after.",
 )

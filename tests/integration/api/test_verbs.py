@@ -66,6 +66,17 @@ async def test_stop_is_inconclusive_and_the_control_serves(drafted: Client, engi
     assert (route.stable, route.experiment, set(route.variants)) == ("old", None, {"old"})
 
 
+async def test_why_an_experiment_was_stopped_by_hand_is_shown_with_it(drafted: Client) -> None:
+    started = (await do(drafted, "start")).body
+    stopped = await drafted.post(f"{CANARY}/stop", {"reason": "enough"})
+    shown = (await drafted.get(CANARY)).body
+
+    assert started["concluded_because"] is None
+    assert stopped.body["concluded_because"] == shown["concluded_because"] == "enough (stopped by admin)"
+    (listed,) = (await drafted.get("/v1/experiments?status=stopped")).body["items"]
+    assert listed["concluded_because"] == shown["concluded_because"]
+
+
 @pytest.mark.parametrize("action", ["promote", "rollback"])
 async def test_a_decision_by_hand_is_recorded_once(drafted: Client, engine: AsyncEngine, action: str) -> None:
     await do(drafted, "start")
