@@ -36,7 +36,7 @@ def test_a_test_is_exported_in_both_formats_alike(filled_url: str, tmp_path: Pat
     found = headgate(filled_url, "report", filled.KEY, "--out", str(tmp_path), "--exposures", "--segments")
     assert found.exit_code == 0, found.output
     assert "concise-answers: ab_test on support, stopped, promoted, phase 1" in found.output
-    assert "  cost, concise: -13.8% [-17.0%, -10.6%] clear" in found.output
+    assert "  cost, concise: -13.8% [-17.0%, -10.5%] clear" in found.output
     assert "promote: cheaper, and users like it better" in found.output
 
     parquet = {path.stem: pd.read_parquet(path) for path in tmp_path.glob("*.parquet")}
