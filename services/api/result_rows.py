@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -51,6 +51,8 @@ class Reading:
     totals: Mapping[int, VariantTotals] | None
     as_of: datetime | None = None
     """Up to when the rows hold what was counted."""
+    decided_on: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """What was counted of each variant by the decision that the rows were recorded at."""
 
     @property
     def variant_keys(self) -> tuple[str, ...]:
@@ -149,13 +151,18 @@ def _counted(totals: Mapping[int, VariantTotals], index: int) -> dict[str, Any]:
 
 
 def _recorded(reading: Reading, key: str, means: Mapping[str, ResultRow]) -> dict[str, Any]:
-    """What the rows tell of the totals: every request has an error, of 0 or 1."""
+    """What the rows tell of the totals, or the decision: every request has an error, of 0 or 1."""
     units = (row.n for row in reading.rows if (row.variant, row.statistic) == (key, SAMPLE_RATIO))
     errors, latency = means.get("error_rate"), means.get("latency_mean")
+    counted = reading.decided_on.get(key, {})
+    requests = counted.get("requests", errors.n if errors else None)
+    error_rate = errors.point if errors else None
+    if counted.get("requests"):
+        error_rate = counted["errors"] / counted["requests"]
     return {
-        "units": next(units, None),
-        "requests": errors.n if errors else None,
-        "error_rate": errors.point if errors else None,
+        "units": counted.get("units", next(units, None)),
+        "requests": requests,
+        "error_rate": error_rate,
         "latency_mean_seconds": latency.point if latency else None,
     }
 

@@ -13,9 +13,19 @@ from services.api.result_rows import Reading, comparisons, sample_ratio, still_n
 from services.api.result_views import DataQuality, PhaseView, ResultsView, StillNeeded
 from services.api.waiting import waiting_for
 from services.domain.assignment import BASIS_POINTS
+from services.domain.decision import POLICY
 from services.domain.errors import Conflict, InvalidDefinition
+from services.domain.events import Role
 from services.domain.experiment import Experiment, ExperimentStatus
-from services.storage import counting_totals, experiments, phase_totals, phases, results_reading, routes
+from services.storage import (
+    counting_totals,
+    decisions,
+    experiments,
+    phase_totals,
+    phases,
+    results_reading,
+    routes,
+)
 from services.storage.phase_totals import VariantTotals
 from services.storage.phases import Phase
 from services.storage.results_reading import ResultSet
@@ -50,6 +60,7 @@ async def read_results(connection: AsyncConnection, key: str, asked: Asked) -> R
         rows=found.rows if found else (),
         totals=await _totals(connection, experiment, number, asked),
         as_of=found.as_of if found else None,
+        decided_on=await _decided_on(connection, experiment, found, asked),
     )
     return ResultsView(
         experiment=experiment.key,
@@ -93,6 +104,27 @@ async def _totals(
         )
         for index, totals in counted.items()
     }
+
+
+async def _decided_on(
+    connection: AsyncConnection, experiment: Experiment, found: ResultSet | None, asked: Asked
+) -> Mapping[str, Mapping[str, int]]:
+    """Return what was counted of each variant when the policy decided, where the results are of then.
+
+    Counts are there at once, and sums by analysis bucket some seconds later: at an early decision the
+    recorded rows may not hold a single request.
+    """
+    if found is None or found.decision_id is None or asked.segment:
+        return {}
+    decision = await decisions.get(connection, found.decision_id)
+    if decision is None or decision.actor != POLICY:
+        return {}
+    totals: Mapping[str, Mapping[str, int]] = decision.evidence.get("totals", {})
+    if experiment.kind == "ab_test":
+        return totals
+    # One treatment is judged by its role, whatever its name.
+    keys = zip(Role, experiment.variant_keys, strict=True)
+    return {key: totals[role.label] for role, key in keys if role.label in totals}
 
 
 def _status(experiment: Experiment, asked: Asked) -> ExperimentStatus:

@@ -21,11 +21,15 @@ _COLUMNS = [field.name for field in msgspec.structs.fields(ResultRow)]
 
 @dataclass(frozen=True, slots=True)
 class ResultSet:
-    """The results of one phase and segment as of one moment; ``recorded_at`` is set for past ones."""
+    """The results of one phase and segment as of one moment; ``recorded_at`` is set for past ones.
+
+    ``decision_id`` is set for those that were kept at a decision.
+    """
 
     rows: tuple[ResultRow, ...]
     as_of: datetime
     recorded_at: datetime | None = None
+    decision_id: UUID | None = None
 
 
 async def newest(
@@ -76,4 +80,5 @@ def _result_set(found: Any) -> ResultSet | None:
     if not found:
         return None
     rows = tuple(ResultRow(**{name: getattr(row, name) for name in _COLUMNS}) for row in found)
-    return ResultSet(rows, max(row.as_of for row in found), getattr(found[0], "recorded_at", None))
+    recorded_at, decision_id = (getattr(found[0], name, None) for name in ("recorded_at", "decision_id"))
+    return ResultSet(rows, max(row.as_of for row in found), recorded_at, decision_id)

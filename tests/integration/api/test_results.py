@@ -10,8 +10,10 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.domain.assignment import ANALYSIS_BUCKETS
+from services.domain.decision import POLICY, Decision
 from services.domain.experiment import Experiment
 from services.domain.results import ResultRow
+from services.storage import decisions as decision_store
 from services.storage import experiments, results
 from services.storage.buckets import STORED
 from services.storage.results import PhaseKey
@@ -238,6 +240,35 @@ async def test_what_was_seen_at_a_time(tested: Client, engine: AsyncEngine) -> N
     assert (await tested.get(RESULTS)).body["status"] == "stopped"
     assert old["recorded_at"] < recent["recorded_at"]
     assert "no results were recorded by then" in before["no_results"]
+
+
+@pytest.mark.parametrize(("key", "names"), [("test", ("old", "short")), ("canary", ("control", "treatment"))])
+async def test_what_is_recorded_at_a_decision_has_the_counts_it_was_made_on(
+    tested: Client, engine: AsyncEngine, key: str, names: tuple[str, str]
+) -> None:
+    experiment = await running(tested, engine, key)
+    totals = {name: {"requests": 40, "errors": 10 * place, "units": 9} for place, name in enumerate(names)}
+    decision = Decision(
+        decision_id=experiment.experiment_id,
+        experiment_id=experiment.experiment_id,
+        phase=1,
+        action="rollback",
+        rule="kill_switch",
+        reason="it fails",
+        actor=POLICY,
+        allocation_version=2,
+        decided_at=datetime.now(UTC),
+        evidence={"totals": totals},
+        method="test",
+    )
+    async with engine.begin() as connection:
+        await evaluated(connection, experiment, rows())
+        await decision_store.record(connection, decision)
+        phase = PhaseKey(experiment.experiment_id, key, 1)
+        await results.keep_decision(connection, phase, decision.decision_id)
+    at = (datetime.now(UTC) + timedelta(minutes=1)).strftime("%Y-%m-%dT%H:%MZ")
+    seen = (await tested.get(f"/v1/experiments/{key}/results?at={at}")).body["variants"]
+    assert [(one["units"], one["requests"], one["error_rate"]) for one in seen] == [(9, 40, 0), (9, 40, 0.25)]
 
 
 async def test_the_first_hour_of_a_phase_has_a_history(tested: Client, engine: AsyncEngine) -> None:

@@ -96,6 +96,17 @@ def test_of_the_past_only_what_the_rows_say_is_known() -> None:
     assert (treatment.units, treatment.requests, treatment.latency_mean_seconds) == (None, None, None)
 
 
+def test_of_a_decision_its_own_counts_are_known() -> None:
+    """The naive way that fails: sums lag behind counts, and a decision seems to be made on 0 requests."""
+    nothing = row("mean", "error_rate", variant="new", comparison_to="", insufficient="no requests yet")
+    given = replace(
+        reading(nothing, now=False), decided_on={"new": {"requests": 40, "errors": 30, "units": 9}}
+    )
+    control, treatment = variant_results(given)
+    assert (treatment.units, treatment.requests, treatment.error_rate) == (9, 40, 0.75)
+    assert (control.requests, control.error_rate) == (None, None)
+
+
 @pytest.mark.parametrize(
     ("changes", "significant"),
     [
