@@ -12,6 +12,7 @@ from services.messaging.topics import TopicNames
 from services.workers.claiming import Claimer
 from services.workers.counting import Counter
 from services.workers.evaluation import Evaluator
+from services.workers.log_ends import LogEnd, LogEnds
 from services.workers.positions import LogRange
 from services.workers.transport import ClaimingConsumer
 
@@ -29,6 +30,7 @@ class WorkerOwnership:
         self._claimer: Claimer | None = None
         self._counter: Counter | None = None
         self._evaluator: Evaluator | None = None
+        self._log_ends = LogEnds()
 
     def bind(self, claimer: Claimer, counter: Counter, evaluator: Evaluator) -> None:
         """Say who counts and who evaluates; once, before anything is assigned."""
@@ -46,6 +48,7 @@ class WorkerOwnership:
         if touched:
             # Whatever was touched before: taking over starts with a look at every experiment.
             positions |= await consumer.highwaters(*touched)
+        self._log_ends.forget()
         counter.take_over(partitions)
         evaluator.take_over(tp.partition for tp in touched)
         logger.info("counting partitions %s, evaluating for %d of touched.v1", counted, len(touched))
@@ -58,14 +61,18 @@ class WorkerOwnership:
         await counter.release()
 
     def caught_up(self, partition: int, offset: int) -> float | None:
-        """Return a ``time.monotonic`` at which the offset was the end of the partition's log, or None."""
-        end = self._consumer.log_end(TP(self._topics.outcomes, partition)) if self._consumer else None
-        return end.seen_at if end is not None and offset >= end.offset else None
+        """Return a ``time.monotonic`` at which the partition's log ended no further than here, or None."""
+        if (end := self._log_end(partition)) is not None:
+            self._log_ends.note(partition, end)
+        return self._log_ends.reached(partition, offset)
 
     def log_end(self, partition: int) -> int | None:
         """Return where the partition's log ends as the broker last said, or None where it has not yet."""
-        end = self._consumer.log_end(TP(self._topics.outcomes, partition)) if self._consumer else None
+        end = self._log_end(partition)
         return None if end is None else end.offset
+
+    def _log_end(self, partition: int) -> LogEnd | None:
+        return self._consumer.log_end(TP(self._topics.outcomes, partition)) if self._consumer else None
 
     def _bound(self) -> tuple[Claimer, Counter, Evaluator]:
         if self._claimer is None or self._counter is None or self._evaluator is None:

@@ -11,23 +11,17 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from aiokafka.errors import NoOffsetForPartitionError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from services.workers.doubt import end_process
+from services.workers.log_ends import LogEnd
 from services.workers.positions import LogRange
 
 logger = logging.getLogger(__name__)
-
-
-class LogEnd(NamedTuple):
-    """The end of a partition's log, and the ``time.monotonic`` at which the broker said so."""
-
-    offset: int
-    seen_at: float
 
 
 class Ownership(Protocol):
