@@ -109,7 +109,7 @@ async def run_good_canary(world: World) -> GoodCanary:
     await create_route(api, "search-helper", "search-steady")
     units = some_return("search-user", world.rng, returning=0.1)
     traffic = Traffic(
-        world.gateway_url, world.client_key, "search-helper", 800, units, most_under_way=MOST_UNDER_WAY
+        world.gateway_url, world.client_key, "search-helper", 500, units, most_under_way=MOST_UNDER_WAY
     )
     plan = {
         "steps": [0.10, 0.25, 0.50],
@@ -133,7 +133,8 @@ async def run_good_canary(world: World) -> GoodCanary:
         screen.good(f"promoted {seconds:.1f} s after its start, {len(served):,} users served")
         screen.say(f"because: {decision.get('reason', '')}")
     else:
-        screen.bad(f"the good canary ended as {conclusion}")
+        waiting = (experiment["waiting_for"] or {}).get("sentence", "")
+        screen.bad(f"the good canary ended as {conclusion}" + (f", waiting: {waiting}" if waiting else ""))
     return GoodCanary(conclusion, seconds, len(served))
 
 
