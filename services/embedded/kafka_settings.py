@@ -40,7 +40,7 @@ def one_node(listen: str, controller: str, advertised: str) -> dict[str, str | i
         # After a crash the broker may register again once its old session is over.
         "broker.heartbeat.interval.ms": 500,
         "broker.session.timeout.ms": 2_000,
-        # Nobody else follows its log: records that only show that it is alive cost it a fifth of what it idles.
+        # Nobody follows its log: records that only show that it lives cost a fifth of what it idles.
         "metadata.max.idle.interval.ms": 0,
         # Small for a laptop, whose tests create many topics.
         "num.network.threads": 2,
