@@ -14,7 +14,7 @@ from analytics.buckets import ANALYSIS_BUCKETS, MINIMUM_EVENT_BUCKETS
 from analytics.characteristics.latencies import LatencyTraffic
 from analytics.games import NEVER, Stops, stops_at
 from analytics.not_worse import MINIMUM_BUCKETS
-from analytics.sequential import one_sided_boundary
+from analytics.sequential import MINIMUM_DEGREES, one_sided_boundary
 from analytics.traffic import Flags, Traffic
 
 FIRST_LOOK = 100
@@ -31,12 +31,14 @@ class Looked:
         variances: shape (2, looks), the cluster-robust variances of the means; NaN with a single bucket.
         filled: shape (looks,), non-empty buckets of the variant that has fewer.
         not_zero: shape (looks,), buckets whose sum is not 0, likewise.
+        degrees: shape (looks,), degrees of freedom, likewise; NaN without a request.
     """
 
     means: Floats
     variances: Floats
     filled: NDArray[np.int64]
     not_zero: NDArray[np.int64]
+    degrees: Floats
 
     @property
     def point(self) -> Floats:
@@ -107,7 +109,8 @@ class BucketedSlowerTest:
                 traffic.logs[run], traffic.treated[run], units, traffic.shares, looks, self.weighted
             )
             passes = seen.point - limits * np.sqrt(seen.variances.sum(axis=0)) > 0.0
-            found[run] = _first(passes & (seen.filled >= MINIMUM_BUCKETS), looks)
+            enough = (seen.filled >= MINIMUM_BUCKETS) & (seen.degrees >= MINIMUM_DEGREES)
+            found[run] = _first(passes & enough, looks)
         return stops_at(traffic.treated, found)
 
 
@@ -152,7 +155,9 @@ def _looked(
         residuals = s - means[:, :, None] * n
         residuals /= total_n[:, :, None] - n
         variances = (filled - 1) / filled * np.einsum("lvb,lvb->lv", residuals, residuals)
-    return Looked(means.T, variances.T, filled.min(axis=1), np.count_nonzero(s, axis=2).min(axis=1))
+        degrees = total_n**2 / np.einsum("lvb,lvb->lv", n, n) - 1.0
+    not_zero = np.count_nonzero(s, axis=2)
+    return Looked(means.T, variances.T, filled.min(axis=1), not_zero.min(axis=1), degrees.min(axis=1))
 
 
 def _boundaries(looks: NDArray[np.int64], alpha: float) -> Floats:

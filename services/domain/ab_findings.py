@@ -79,14 +79,8 @@ def measure(
     estimates = tuple(map(estimate, sums))
     adjusted = adjusted_estimates(sums) if has_covariate else unadjusted
     if not isinstance(adjusted, Insufficient):
-        adjusted = _comparable(metric, sums, adjusted)
-    return Measured(metric, sums, estimates, _comparable(metric, sums, estimates), adjusted, tuple(sketches))
-
-
-def _comparable(
-    metric: Metric, sums: tuple[MetricSums | Insufficient, ...], found: tuple[Estimate | Insufficient, ...]
-) -> tuple[Estimate | Insufficient, ...]:
-    return tuple(comparable(metric, one, other) for one, other in zip(sums, found, strict=True))
+        adjusted = comparable(metric, sums, adjusted)
+    return Measured(metric, sums, estimates, comparable(metric, sums, estimates), adjusted, tuple(sketches))
 
 
 def find(measured: Measured, treatment: int, *, alpha: float) -> Finding | Insufficient:

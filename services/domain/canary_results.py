@@ -73,7 +73,7 @@ def _metric_rows(
         yield subject.mean(metric, estimate, SEQUENTIAL, boundary(estimate.sample_size, ALPHA), ALPHA)
         yield subject.mean(metric, estimate, FIXED_HORIZON, students_reach(estimate, ALPHA), ALPHA)
     compared = Subject(metric.key, names.treatment, names.control)
-    pair = [comparable(metric, one, estimate) for one, estimate in zip(sums, estimates, strict=True)]
+    pair = comparable(metric, sums, estimates)
     for effect in Effect:
         always = sequential(*pair, alpha=ALPHA, effect=effect)
         once = fixed_horizon(*pair, alpha=ALPHA, effect=effect)

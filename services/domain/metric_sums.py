@@ -15,6 +15,8 @@ from analytics.results import Insufficient
 from services.domain.bucket_table import BucketTable, Integers
 from services.domain.metric import FEEDBACK_SCALE, UNITS, Metric, column_of, source_of
 
+SMALL = 0.5
+"""The part of the largest variant's samples below which a variant is a small one."""
 REQUESTS = "requests"
 _EVERY_REQUEST = "error"
 """A column that every request has a value of: its number of values is the number of requests."""
@@ -97,16 +99,29 @@ def estimate(sums: MetricSums | Insufficient) -> Estimate | Insufficient:
 
 
 def comparable(
-    metric: Metric, sums: MetricSums | BucketSums | Insufficient, found: Estimate | Insufficient
-) -> Estimate | Insufficient:
-    """Return the estimate if it bears a comparison.
+    metric: Metric,
+    sums: Sequence[MetricSums | BucketSums | Insufficient],
+    estimates: Sequence[Estimate | Insufficient],
+) -> tuple[Estimate | Insufficient, ...]:
+    """Return the estimates of all variants, those of them that bear a comparison.
 
-    A normal approximation knows little of three events, or of a mean that three large values decide.
+    A normal approximation knows little of three events, or of a mean that three large values decide. That
+    cancels out between variants that get about as much traffic, so it is asked of small ones only.
     """
-    if isinstance(sums, Insufficient) or isinstance(found, Insufficient):
-        return found
-    too_few = too_few_events if metric.kind == "proportion" else too_few_contributors
-    return too_few(sums.sums if isinstance(sums, MetricSums) else sums) or found
+    known = [one.sums if isinstance(one, MetricSums) else one for one in sums]
+    most = max((one.total_n for one in known if isinstance(one, BucketSums)), default=0.0)
+    return tuple(
+        found
+        if isinstance(one, Insufficient) or isinstance(found, Insufficient)
+        else _too_few(metric, one, is_small=one.total_n < most * SMALL) or found
+        for one, found in zip(known, estimates, strict=True)
+    )
+
+
+def _too_few(metric: Metric, sums: BucketSums, *, is_small: bool) -> Insufficient | None:
+    if metric.kind == "proportion":
+        return too_few_events(sums)
+    return too_few_contributors(sums) if is_small else None
 
 
 def adjusted_estimates(

@@ -103,12 +103,14 @@ def test_a_treatment_that_fails_some_users_always_fails_more_per_success() -> No
 
 
 def test_a_mean_that_a_few_large_values_decide_bears_no_comparison_yet() -> None:
-    """Forty users pay a cent or so, and one of them a dollar."""
+    """One of forty users pays a dollar and not a cent; the other variant has as many, or three times."""
     metric = BUILT_IN["cost"]
     alike = [10_000_000 + 100_000 * (number % 7) for number in range(40)]
-    for values, bears in ((alike, True), ([*alike[1:], 1_000_000_000], False)):
+    crooked = [*alike[1:], 1_000_000_000]
+    for values, of_other, bears in ((alike, 3, True), (crooked, 1, True), (crooked, 3, False)):
+        other = of(metric, table(metric, cost=([of_other] * 40, [of_other * value for value in alike])))
         sums = of(metric, table(metric, cost=([1] * 40, values)))
-        found = comparable(metric, sums, estimate(sums))
+        found, _ = comparable(metric, (sums, other), (estimate(sums), estimate(other)))
         assert isinstance(found, Estimate) is bears
     assert isinstance(found, Insufficient)
     assert "from as much as 1 equal analysis buckets" in found.reason
