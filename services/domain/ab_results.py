@@ -10,10 +10,10 @@ from scipy.special import stdtrit
 
 from analytics.bayesian import bayesian
 from analytics.comparison import Method, fixed_horizon
-from analytics.estimates import Contrast, Effect, Estimate, contrast
+from analytics.estimates import Contrast, Effect, Estimate
 from analytics.power import ToDecide, samples_to_decide
 from analytics.results import Insufficient
-from analytics.sequential import boundary, mixture_precision, sequential
+from analytics.sequential import begun_contrast, boundary, mixture_precision, sequential
 from analytics.two_sided import log_uniform_mixture, two_sided_evidence
 from services.domain.ab_corrections import corrected_rows
 from services.domain.ab_evaluation import ABTestEvaluation
@@ -160,8 +160,7 @@ def _still_needed_rows(
     inputs = evaluation.inputs
     pair = measured.deciding[treatment], measured.deciding[0]
     # Nothing is foretold before the first look, at which the sequence begins.
-    begun = sequential(*pair, alpha=inputs.definition.alpha)
-    found = begun if isinstance(begun, Insufficient) else contrast(*pair)
+    found = begun_contrast(*pair)
     needed = found if isinstance(found, Insufficient) else _to_decide(found, subject, evaluation, adjusted)
     units = evaluation.units[treatment] + evaluation.units[0]
     if isinstance(needed, Insufficient) or isinstance(found, Insufficient):
