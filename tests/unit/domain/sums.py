@@ -110,16 +110,15 @@ class Variant:
 
     def rows(self, index: int, share_bp: int) -> list[CountRow]:
         """The counts, spread over the minutes."""
-        totals = {
-            "requests": len(self.error),
-            "errors": int(self.error.sum()),
-            "first_errors": self.units_with_error,
-            "first_requests": self.units,
-            "first_request_errors": int(self.error[self.first].sum()),
-        }
+        requests = np.diff(np.linspace(0, len(self.error), MINUTES + 1).astype(int))
+        errors = spread_as(requests, int(self.error.sum()))
+        first_requests = spread_as(requests, self.units)
         spread = {
-            name: np.diff(np.linspace(0, total, MINUTES + 1).astype(int)).tolist()
-            for name, total in totals.items()
+            "requests": requests.tolist(),
+            "errors": errors.tolist(),
+            "first_errors": spread_as(errors, self.units_with_error).tolist(),
+            "first_requests": first_requests.tolist(),
+            "first_request_errors": spread_as(first_requests, int(self.error[self.first].sum())).tolist(),
         }
         return [
             CountRow(
@@ -133,6 +132,13 @@ class Variant:
             )
             for minute in range(MINUTES)
         ]
+
+
+def spread_as(of_minutes: NDArray[Any], part: int) -> NDArray[Any]:
+    """A part of what came in the minutes, in the same proportions: in none of them more than all."""
+    so_far = of_minutes.cumsum()
+    spread: NDArray[Any] = np.diff(so_far * part // max(int(so_far[-1]), 1), prepend=0)
+    return spread
 
 
 def inputs(
